@@ -1,0 +1,585 @@
+//! One connection's protocol, without the socket: bytes in, events out, bytes to send out.
+//!
+//! The driver writes [`Connection::outgoing`], reads into [`Connection::space`], says so with [`Connection::filled`],
+//! and takes what happened from [`Connection::poll`]. No I/O, no clock, no retry here: a connection that failed is
+//! thrown away.
+//!
+//! Invariants:
+//! - A transaction comes out of `poll` only after its commit has been seen; an aborted one never does.
+//! - Credit for a batch is given back only when all its transactions have been taken from `poll`; the parts of a
+//!   transaction that is still open count as taken, or one larger than the credit could never end.
+//! - Nothing of an epoch lower than the highest seen comes out.
+//! - Every `Rows` that comes out names a layout that has come before it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use millstream_codec::millstream_capnp::{batch, change, fragment, rows, server_message};
+use millstream_codec::wire::layout::Layout;
+
+use crate::config::{ClientConfig, Order, Start};
+use crate::error::ClientError;
+use crate::outgoing;
+use crate::position::Position;
+use crate::receive::{Message, Receiver};
+use crate::transaction::{FilePosition, Layouts, Part};
+
+/// What this library speaks.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// More transactions than this cannot be open at once: in commit order there is one, in table order one a bucket.
+const OPEN_TRANSACTIONS_MAX: usize = 4096;
+
+/// What `poll` tells.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Welcome { server_version: String },
+    /// Another connection has the subscription; this one takes over when that goes.
+    Waiting,
+    Subscribed { epoch: u64, position: Position },
+    Redirect(Vec<String>),
+    Transaction(Committed),
+    /// Everything up to here has been sent or filtered away.
+    Stands { position: Position },
+    /// What follows starts behind this position once more.
+    RolledBack { position: Position },
+    /// The server ended the subscription with an error of its own.
+    Failed(ClientError),
+}
+
+/// A transaction as it came, whole.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub epoch: u64,
+    pub sequence: u64,
+    pub gtid: String,
+    pub gtid_delta: String,
+    pub start_position: FilePosition,
+    pub position: FilePosition,
+    pub commit_time_us: i64,
+    pub time_precision_us: u32,
+    pub parts: Vec<Part>,
+}
+
+/// What the server has made durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durable {
+    pub epoch: u64,
+    /// Every transaction up to and with this one.
+    pub sequence: u64,
+    pub position: Position,
+}
+
+enum Item {
+    Event(Event),
+    /// All of a batch has been taken: so many bytes may be sent again.
+    Consumed(u64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Hello is sent.
+    Greeting,
+    /// Subscribe is sent; the server may also let it wait.
+    Subscribing,
+    Streaming,
+    /// Rollback is sent: what still comes was sent before the server read it.
+    RollingBack,
+}
+
+/// The parts of a transaction whose end has not come.
+struct Open {
+    parts: Vec<Part>,
+    bytes: u64,
+}
+
+pub(crate) struct Connection {
+    address: String,
+    receiver: Receiver,
+    out: Vec<u8>,
+    out_sent: usize,
+    phase: Phase,
+    order: Order,
+    subscribe: Vec<u8>,
+    /// The highest epoch seen, on this connection or before.
+    epoch: u64,
+    layouts: Layouts,
+    open: HashMap<u64, Open>,
+    open_bytes: u64,
+    transaction_bytes_max: u64,
+    queue: VecDeque<Item>,
+    queued_transactions: usize,
+    committed_sequence: u64,
+    durable: Option<Durable>,
+    credit_owed: u64,
+    credit_threshold: u64,
+}
+
+impl Connection {
+    /// Begins with Hello, and with Subscribe as soon as the server has answered it.
+    pub fn new(config: &ClientConfig, address: &str, start: &Start, highest_epoch: u64) -> Self {
+        Self {
+            address: address.to_owned(),
+            receiver: Receiver::new(config.message_bytes_max),
+            out: outgoing::hello(config, highest_epoch),
+            out_sent: 0,
+            phase: Phase::Greeting,
+            order: config.order,
+            subscribe: outgoing::subscribe(config, start),
+            epoch: highest_epoch,
+            layouts: Layouts::default(),
+            open: HashMap::new(),
+            open_bytes: 0,
+            transaction_bytes_max: config.transaction_bytes_max,
+            queue: VecDeque::new(),
+            queued_transactions: 0,
+            committed_sequence: 0,
+            durable: None,
+            credit_owed: 0,
+            credit_threshold: (config.credit_bytes / 2).max(1),
+        }
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub fn durable(&self) -> Option<&Durable> {
+        self.durable.as_ref()
+    }
+
+    /// Whole transactions that `poll` will give without another byte from the server.
+    pub fn queued_transactions(&self) -> usize {
+        self.queued_transactions
+    }
+
+    // ------------------------------------------------------------------------------------------ bytes
+
+    /// What is to be written to the socket; say how much was with `sent`.
+    pub fn outgoing(&self) -> &[u8] {
+        self.out.get(self.out_sent..).unwrap_or_default()
+    }
+
+    pub fn sent(&mut self, bytes: usize) {
+        self.out_sent += bytes;
+        if self.out_sent >= self.out.len() {
+            self.out.clear();
+            self.out_sent = 0;
+        }
+    }
+
+    /// Where the socket's next bytes go; never empty.
+    pub fn space(&mut self) -> &mut [u8] {
+        self.receiver.space()
+    }
+
+    /// # Errors
+    /// The connection is of no more use: damaged or hostile bytes, a former leader, a transaction over its bound.
+    pub fn filled(&mut self, bytes: usize) -> Result<(), ClientError> {
+        self.receiver.filled(bytes);
+        while let Some(message) = self.receiver.take().map_err(|error| self.malformed(error))? {
+            self.message(message)?;
+        }
+        Ok(())
+    }
+
+    // ------------------------------------------------------------------------------------------ verbs
+
+    /// Everything up to and with `sequence` is done with.
+    pub fn ack(&mut self, sequence: u64) {
+        self.out.extend_from_slice(&outgoing::ack(self.epoch, sequence));
+    }
+
+    /// Deliver again from the last durable ack on. What has not been taken from `poll` is dropped.
+    pub fn rollback(&mut self) {
+        if self.phase != Phase::Streaming {
+            return;
+        }
+        self.out.extend_from_slice(&outgoing::rollback());
+        self.phase = Phase::RollingBack;
+        self.forget_open();
+        self.queued_transactions = 0;
+        for item in std::mem::take(&mut self.queue) {
+            match item {
+                Item::Consumed(bytes) => self.credit_owed += bytes,
+                Item::Event(failed @ Event::Failed(_)) => self.queue.push_back(Item::Event(failed)),
+                Item::Event(_) => {}
+            }
+        }
+        self.replenish();
+    }
+
+    pub fn ping(&mut self, number: u64) {
+        self.out.extend_from_slice(&outgoing::ping(number));
+    }
+
+    pub fn unsubscribe(&mut self) {
+        self.out.extend_from_slice(&outgoing::unsubscribe());
+    }
+
+    /// What happened next, in the order of the stream.
+    pub fn poll(&mut self) -> Option<Event> {
+        loop {
+            match self.queue.pop_front()? {
+                Item::Event(event) => {
+                    if matches!(event, Event::Transaction(_)) {
+                        self.queued_transactions -= 1;
+                    }
+                    return Some(event);
+                }
+                Item::Consumed(bytes) => {
+                    self.credit_owed += bytes;
+                    self.replenish();
+                }
+            }
+        }
+    }
+
+    /// The server always has more than the threshold left, or gets the rest now: it never waits for bytes that the
+    /// client has already taken, and a small batch does not cost a message of its own.
+    fn replenish(&mut self) {
+        if self.credit_owed >= self.credit_threshold {
+            self.out.extend_from_slice(&outgoing::credit(self.credit_owed));
+            self.credit_owed = 0;
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------ messages
+
+    fn malformed(&self, reason: impl ToString) -> ClientError {
+        ClientError::Protocol { address: self.address.clone(), reason: reason.to_string() }
+    }
+
+    fn message(&mut self, message: Message) -> Result<(), ClientError> {
+        let checked = message.checked();
+        let which = checked
+            .get_root::<server_message::Reader>()
+            .and_then(|root| Ok(root.which()?))
+            .map_err(|error| self.malformed(error))?;
+        use server_message::Which;
+        match which {
+            Which::Batch(batch) => {
+                let heads = batch
+                    .and_then(|batch| read_batch(batch, &self.layouts))
+                    .map_err(|error| self.malformed(error))?;
+                drop(checked);
+                return self.batch(Arc::new(message), heads);
+            }
+            Which::Welcome(welcome) => {
+                let (version, server_version) = welcome
+                    .and_then(|welcome| Ok((welcome.get_protocol_version(), welcome.get_server_version()?.to_string()?)))
+                    .map_err(|error| self.malformed(error))?;
+                if version != PROTOCOL_VERSION {
+                    return Err(self.malformed(format!(
+                        "it speaks version {version} of the protocol, this client version {PROTOCOL_VERSION}"
+                    )));
+                }
+                self.expect(Phase::Greeting, "welcome")?;
+                self.phase = Phase::Subscribing;
+                let subscribe = std::mem::take(&mut self.subscribe);
+                self.out.extend_from_slice(&subscribe);
+                self.push(Event::Welcome { server_version });
+            }
+            Which::Waiting(()) => {
+                self.expect(Phase::Subscribing, "waiting")?;
+                self.push(Event::Waiting);
+            }
+            Which::Redirect(servers) => {
+                let servers = servers
+                    .and_then(|servers| servers.iter().map(|server| Ok(server?.to_string()?)).collect())
+                    .map_err(|error: capnp::Error| self.malformed(error))?;
+                self.push(Event::Redirect(servers));
+            }
+            Which::Subscribed(subscribed) => {
+                self.expect(Phase::Subscribing, "subscribed")?;
+                let (epoch, position) = subscribed
+                    .and_then(|subscribed| Ok((subscribed.get_epoch(), Position::read(subscribed.get_position()?)?)))
+                    .map_err(|error| self.malformed(error))?;
+                self.check_epoch(epoch)?;
+                self.phase = Phase::Streaming;
+                self.push(Event::Subscribed { epoch, position });
+            }
+            Which::Layout(layout) => {
+                let layout = layout
+                    .map_err(|error| self.malformed(error))
+                    .and_then(|layout| Layout::read(layout).map_err(|error| self.malformed(error)))?;
+                Arc::make_mut(&mut self.layouts).insert(layout.id, Arc::new(layout));
+            }
+            Which::Acked(acked) => {
+                let durable = acked
+                    .and_then(|acked| {
+                        let position = Position::read(acked.get_position()?)?;
+                        Ok(Durable { epoch: acked.get_epoch(), sequence: acked.get_sequence(), position })
+                    })
+                    .map_err(|error| self.malformed(error))?;
+                self.check_epoch(durable.epoch)?;
+                self.durable = Some(durable);
+            }
+            Which::Heartbeat(heartbeat) => {
+                let position = heartbeat
+                    .and_then(|heartbeat| match heartbeat.has_position() {
+                        true => Position::read(heartbeat.get_position()?).map(Some),
+                        false => Ok(None),
+                    })
+                    .map_err(|error| self.malformed(error))?;
+                if let (Some(position), Phase::Streaming) = (position, self.phase) {
+                    self.push(Event::Stands { position });
+                }
+            }
+            Which::RolledBack(position) => {
+                self.expect(Phase::RollingBack, "rolledBack")?;
+                let position = position.and_then(Position::read).map_err(|error| self.malformed(error))?;
+                self.phase = Phase::Streaming;
+                self.committed_sequence = 0;
+                self.push(Event::RolledBack { position });
+            }
+            Which::SchemaBreak(schema_break) => {
+                let error = schema_break
+                    .and_then(|schema_break| {
+                        Ok(ClientError::SchemaBreak {
+                            table: schema_break.get_table()?.to_string()?,
+                            field: schema_break.get_field()?.to_string()?,
+                            ordinal: schema_break.get_ordinal(),
+                            reason: schema_break.get_reason()?.to_string()?,
+                        })
+                    })
+                    .map_err(|error| self.malformed(error))?;
+                self.push(Event::Failed(error));
+            }
+            Which::Error(refused) => {
+                let error = refused
+                    .and_then(|refused| {
+                        Ok(ClientError::Refused {
+                            code: refused.get_code()?.to_string()?,
+                            message: refused.get_message()?.to_string()?,
+                            retry: refused.get_retry(),
+                        })
+                    })
+                    .map_err(|error| self.malformed(error))?;
+                self.push(Event::Failed(error));
+            }
+            // Its arrival is the answer: the driver notes when bytes came.
+            Which::Pong(_) => {}
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, event: Event) {
+        if matches!(event, Event::Transaction(_)) {
+            self.queued_transactions += 1;
+        }
+        self.queue.push_back(Item::Event(event));
+    }
+
+    fn expect(&self, phase: Phase, what: &str) -> Result<(), ClientError> {
+        if self.phase == phase {
+            Ok(())
+        } else {
+            Err(self.malformed(format!("'{what}' out of its turn ({:?})", self.phase)))
+        }
+    }
+
+    fn check_epoch(&mut self, epoch: u64) -> Result<(), ClientError> {
+        if epoch < self.epoch {
+            return Err(ClientError::StaleEpoch { address: self.address.clone(), epoch, highest: self.epoch });
+        }
+        if epoch > self.epoch {
+            // A new leadership numbers its transactions anew.
+            self.epoch = epoch;
+            self.committed_sequence = 0;
+            self.forget_open();
+        }
+        Ok(())
+    }
+
+    fn forget_open(&mut self) {
+        self.open.clear();
+        self.open_bytes = 0;
+    }
+
+    // ------------------------------------------------------------------------------------------ batches
+
+    fn batch(&mut self, message: Arc<Message>, batch: BatchHead) -> Result<(), ClientError> {
+        let bytes = message.bytes as u64;
+        self.check_epoch(batch.epoch)?;
+        match self.phase {
+            Phase::Streaming => {}
+            Phase::RollingBack => {
+                self.credit_owed += bytes;
+                self.replenish();
+                return Ok(());
+            }
+            Phase::Greeting | Phase::Subscribing => return Err(self.malformed("rows before 'subscribed'")),
+        }
+        for (index, head) in batch.fragments.into_iter().enumerate() {
+            let part = Part::new(message.clone(), index as u32, self.layouts.clone());
+            self.fragment(head, part, bytes)?;
+        }
+        self.queue.push_back(Item::Consumed(bytes));
+        Ok(())
+    }
+
+    fn fragment(&mut self, head: FragmentHead, part: Part, bytes: u64) -> Result<(), ClientError> {
+        let mut open = if head.begin {
+            if self.order == Order::Commit && head.sequence <= self.committed_sequence {
+                return Err(self.malformed(format!(
+                    "transaction {} after transaction {}",
+                    head.sequence, self.committed_sequence
+                )));
+            }
+            self.close(head.sequence);
+            Open { parts: Vec::with_capacity(1), bytes: 0 }
+        } else {
+            match self.close(head.sequence) {
+                Some(open) => open,
+                None => {
+                    return Err(self.malformed(format!("a part of transaction {} without its begin", head.sequence)));
+                }
+            }
+        };
+        if let Some(event) = head.truncate_to {
+            for part in &mut open.parts {
+                part.truncate(event);
+            }
+        }
+        if head.end == End::Abort {
+            return Ok(());
+        }
+        open.parts.push(part);
+        if let End::Commit(committed) = head.end {
+            self.committed_sequence = head.sequence;
+            self.push(Event::Transaction(Committed {
+                epoch: self.epoch,
+                sequence: head.sequence,
+                parts: open.parts,
+                ..*committed
+            }));
+            return Ok(());
+        }
+        open.bytes += bytes;
+        self.open_bytes += open.bytes;
+        if self.open_bytes > self.transaction_bytes_max {
+            return Err(ClientError::TransactionTooLarge {
+                bytes: self.open_bytes,
+                bytes_max: self.transaction_bytes_max,
+            });
+        }
+        if self.open.len() >= OPEN_TRANSACTIONS_MAX {
+            return Err(self.malformed(format!("{OPEN_TRANSACTIONS_MAX} transactions are open at once")));
+        }
+        self.open.insert(head.sequence, open);
+        Ok(())
+    }
+
+    fn close(&mut self, sequence: u64) -> Option<Open> {
+        let open = self.open.remove(&sequence)?;
+        self.open_bytes -= open.bytes;
+        Some(open)
+    }
+}
+
+struct BatchHead {
+    epoch: u64,
+    fragments: Vec<FragmentHead>,
+}
+
+struct FragmentHead {
+    sequence: u64,
+    begin: bool,
+    truncate_to: Option<u32>,
+    end: End,
+}
+
+#[derive(PartialEq)]
+enum End {
+    Open,
+    Abort,
+    /// With all that belongs to a transaction but its parts.
+    Commit(Box<Committed>),
+}
+
+impl PartialEq for Committed {
+    fn eq(&self, other: &Self) -> bool {
+        (self.epoch, self.sequence) == (other.epoch, other.sequence)
+    }
+}
+
+/// Reads a batch's frame, and looks at all that rows will later be read through: the lists are there, are as long as
+/// `count` says, and their layouts are known.
+fn read_batch(batch: batch::Reader<'_>, layouts: &HashMap<u32, Arc<Layout>>) -> capnp::Result<BatchHead> {
+    let list = batch.get_fragments()?;
+    let mut fragments = Vec::new();
+    for fragment in list.iter() {
+        for change in fragment.get_changes()?.iter() {
+            match change.which()? {
+                change::Which::Rows(rows) => check_rows(rows?, layouts)?,
+                change::Which::Ddl(ddl) => {
+                    let ddl = ddl?;
+                    ddl.get_database()?.to_str()?;
+                    ddl.get_statement()?;
+                    ddl.get_kind()?.to_str()?;
+                    for table in ddl.get_tables()?.iter() {
+                        table?.to_str()?;
+                    }
+                }
+            }
+        }
+        fragments.push(read_fragment(fragment)?);
+    }
+    Ok(BatchHead { epoch: batch.get_epoch(), fragments })
+}
+
+fn read_fragment(fragment: fragment::Reader<'_>) -> capnp::Result<FragmentHead> {
+    const NO_TRUNCATION: u32 = u32::MAX;
+    let truncate_to = fragment.get_truncate_to();
+    let end = if fragment.get_abort() {
+        End::Abort
+    } else if fragment.get_commit() {
+        End::Commit(Box::new(Committed {
+            epoch: 0,
+            sequence: fragment.get_sequence(),
+            gtid: fragment.get_gtid()?.to_string()?,
+            gtid_delta: fragment.get_gtid_delta()?.to_string()?,
+            start_position: FilePosition::read(fragment.get_start_position()?)?,
+            position: FilePosition::read(fragment.get_position()?)?,
+            commit_time_us: fragment.get_commit_time_us(),
+            time_precision_us: fragment.get_time_precision_us(),
+            parts: Vec::new(),
+        }))
+    } else {
+        End::Open
+    };
+    Ok(FragmentHead {
+        sequence: fragment.get_sequence(),
+        begin: fragment.get_begin(),
+        truncate_to: (truncate_to != NO_TRUNCATION).then_some(truncate_to),
+        end,
+    })
+}
+
+fn check_rows(rows: rows::Reader<'_>, layouts: &HashMap<u32, Arc<Layout>>) -> capnp::Result<()> {
+    let id = rows.get_layout();
+    if !layouts.contains_key(&id) {
+        return Err(capnp::Error::failed(format!("rows name layout {id}, which has not come")));
+    }
+    rows.get_op()?;
+    rows.get_before_present()?;
+    rows.get_after_present()?;
+    rows.get_cells()?;
+    for list in [rows.get_before(), rows.get_after()] {
+        if list.is_null() {
+            continue;
+        }
+        // Which struct stands here does not matter: only the list's frame is read.
+        let length = list.get_as::<capnp::struct_list::Reader<'_, server_message::Owned>>()?.len();
+        if length != rows.get_count() {
+            let reason = format!("a list of {length} rows where {} are announced", rows.get_count());
+            return Err(capnp::Error::failed(reason));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Table layouts, for tools and for people who want the `.capnp` file.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{Response, StatusCode};
+use millstream_codec::wire::layout::{Layout, LayoutColumn};
+use serde::Serialize;
+
+use super::answer;
+use crate::state::{DestinationView, SharedState};
+
+#[derive(Serialize)]
+struct Tables {
+    tables: Vec<TableName>,
+}
+
+#[derive(Serialize)]
+struct TableName {
+    database: String,
+    table: String,
+    /// `None`: known from before, and no change of it has passed since this start.
+    version: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct TableLayout<'a> {
+    database: &'a str,
+    table: &'a str,
+    version: u32,
+    /// 64-bit ids as text: many JSON readers round such numbers.
+    struct_id: String,
+    file_id: String,
+    data_words: u16,
+    pointers: u16,
+    columns: Vec<Column<'a>>,
+}
+
+#[derive(Serialize)]
+struct Column<'a> {
+    name: &'a str,
+    field: &'a str,
+    ordinal: u16,
+    kind: String,
+    slot: u32,
+    null_slot: Option<u32>,
+    mysql_type: &'a str,
+    digits: u8,
+    bits: u8,
+    labels: &'a [String],
+    primary_key: u16,
+}
+
+pub async fn list(State(state): State<Arc<SharedState>>, Path(destination): Path<String>) -> Response<Body> {
+    let view = match find(&state, &destination) {
+        Ok(view) => view,
+        Err(refusal) => return refusal,
+    };
+    let tables = view.tables().into_iter().map(|(database, table)| {
+        let version = view.layout(&database, &table).map(|layout| layout.version);
+        TableName { database, table, version }
+    });
+    answer::json(&Tables { tables: tables.collect() })
+}
+
+pub async fn layout(
+    State(state): State<Arc<SharedState>>,
+    Path((destination, database, table)): Path<(String, String, String)>,
+) -> Response<Body> {
+    match find_layout(&state, &destination, &database, &table) {
+        Ok(layout) => answer::json(&TableLayout::of(&layout)),
+        Err(refusal) => refusal,
+    }
+}
+
+pub async fn schema(
+    State(state): State<Arc<SharedState>>,
+    Path((destination, database, table)): Path<(String, String, String)>,
+) -> Response<Body> {
+    match find_layout(&state, &destination, &database, &table) {
+        Ok(layout) => answer::text(StatusCode::OK, layout.capnp_text.clone()),
+        Err(refusal) => refusal,
+    }
+}
+
+type Refusal = Response<Body>;
+
+#[allow(clippy::result_large_err)] // The error is the answer, and is made once a request.
+fn find<'s>(state: &'s SharedState, destination: &str) -> Result<&'s dyn DestinationView, Refusal> {
+    state.destination(destination).map(|view| view.as_ref()).ok_or_else(|| {
+        let known: Vec<_> = state.destinations.iter().map(|view| view.name()).collect();
+        let reason = format!("no destination '{destination}'; known: {}", known.join(", "));
+        answer::error(StatusCode::NOT_FOUND, &reason)
+    })
+}
+
+/// Only what the stream has met is shown: ordinals are given when a change of the table passes, in the order of the
+/// binlog, and an answer made from `information_schema` could promise others.
+#[allow(clippy::result_large_err)]
+fn find_layout(state: &SharedState, destination: &str, database: &str, table: &str) -> Result<Arc<Layout>, Refusal> {
+    let view = find(state, destination)?;
+    view.layout(database, table).ok_or_else(|| {
+        let reason = format!(
+            "no change of table {database}.{table} has passed through destination '{destination}' since this server \
+             started, so that its layout is not known yet; ask again after its next INSERT, UPDATE or DELETE while a \
+             client is subscribed to it"
+        );
+        answer::error(StatusCode::NOT_FOUND, &reason)
+    })
+}
+
+impl<'a> TableLayout<'a> {
+    fn of(layout: &'a Layout) -> Self {
+        TableLayout {
+            database: &layout.database,
+            table: &layout.table,
+            version: layout.version,
+            struct_id: format!("0x{:016x}", layout.struct_id),
+            file_id: format!("0x{:016x}", layout.file_id),
+            data_words: layout.data_words,
+            pointers: layout.pointers,
+            columns: layout.columns.iter().map(Column::of).collect(),
+        }
+    }
+}
+
+impl<'a> Column<'a> {
+    fn of(column: &'a LayoutColumn) -> Self {
+        Column {
+            name: &column.name,
+            field: &column.field,
+            ordinal: column.ordinal,
+            // As in millstream.capnp: `Int8` there is `int8`.
+            kind: format!("{:?}", column.kind).to_lowercase(),
+            slot: column.slot,
+            null_slot: column.null_slot,
+            mysql_type: &column.mysql_type,
+            digits: column.digits,
+            bits: column.bits,
+            labels: &column.labels,
+            primary_key: column.primary_key,
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Metrics in the text format of Prometheus. docs/metrics.md explains each name.
+
+mod process;
+mod render;
+mod text;
+
+#[cfg(test)]
+pub(crate) mod checker;
+
+pub use process::Process;
+pub use render::render;
+pub(crate) use render::lag_us;
+pub use text::{Exposition, Kind};

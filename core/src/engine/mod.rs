@@ -1,0 +1,13 @@
+//! The engine behind the source: tables, shards, views, subscriptions, connections.
+
+pub mod batch;
+pub mod compiled;
+pub mod interest;
+pub mod hub;
+pub mod home;
+pub mod ring;
+pub mod shard;
+pub mod shared;
+pub mod subscription;
+pub mod table;
+pub mod view;

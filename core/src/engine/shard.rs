@@ -1,0 +1,185 @@
+//! One worker core's part of the decoding: the rows of the tables that hash to it, each event encoded once per
+//! projection that any view wants.
+//!
+//! A shard answers every batch with one output, also an empty one, so that outputs can be merged by number. It keeps
+//! nothing of a batch but the count of rows of each table of the open transaction, from which row ids are made.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use millstream_codec::mysql::rows::RowsEvent;
+use millstream_codec::wire::encode::{EncodedRows, RowsEncoder};
+
+use crate::engine::batch::{PartEnd, RowEvent, Sequence, SourceBatch};
+use crate::engine::interest::TableInterest;
+use crate::engine::shared::lock;
+use crate::engine::table::TableVersion;
+use crate::limits::PIECE_BYTES_MAX;
+use crate::tables::Tables;
+
+/// The rows of one event (or a part of a large one) in one projection.
+#[derive(Debug)]
+pub struct Piece {
+    /// Index in `SourceBatch::events`.
+    pub event: u32,
+    pub plan: Arc<TablePlan>,
+    /// Index in `plan.interest.projections`.
+    pub projection: usize,
+    /// Ordinal of the first row among the rows of its table in its transaction.
+    pub first_row: u32,
+    /// Its blob is a range of `ShardOutput::slab`.
+    pub rows: EncodedRows,
+}
+
+/// A table version with what the views of one interest want of it.
+#[derive(Debug)]
+pub struct TablePlan {
+    pub interest: TableInterest,
+    /// One for each projection.
+    pub versions: Vec<Arc<TableVersion>>,
+}
+
+/// An event that could not be decoded: its table is quarantined from here on.
+#[derive(Debug, Clone)]
+pub struct DecodeFailure {
+    pub table: Arc<TableVersion>,
+    pub sequence: Sequence,
+    pub offset: u64,
+    pub reason: String,
+}
+
+/// What a shard made of one batch.
+#[derive(Debug)]
+pub struct ShardOutput {
+    pub batch: Arc<SourceBatch>,
+    pub slab: Vec<u8>,
+    /// In the order of the binlog.
+    pub pieces: Vec<Piece>,
+    pub failures: Vec<DecodeFailure>,
+    pub rows: u64,
+}
+
+pub struct Shard {
+    index: u64,
+    count: u64,
+    tables: Arc<std::sync::Mutex<Tables>>,
+    encoder: RowsEncoder,
+    /// Sequence of the transaction that `row_counts` is of.
+    sequence: Sequence,
+    row_counts: HashMap<u64, u32>,
+    plans: HashMap<u32, Arc<TablePlan>>,
+    plans_version: Option<u64>,
+    /// Table versions (by id) whose rows could not be decoded.
+    quarantined: Vec<u32>,
+    slab_bytes_hint: usize,
+}
+
+impl Shard {
+    /// `index` of `count` shards; a table belongs to the shard `hash % count`.
+    pub fn new(index: u16, count: u16, tables: Arc<std::sync::Mutex<Tables>>) -> Self {
+        Shard {
+            index: index.into(),
+            count: count.max(1).into(),
+            tables,
+            encoder: RowsEncoder::default(),
+            sequence: 0,
+            row_counts: HashMap::new(),
+            plans: HashMap::new(),
+            plans_version: None,
+            quarantined: Vec::new(),
+            slab_bytes_hint: 0,
+        }
+    }
+
+    pub fn encode(&mut self, batch: Arc<SourceBatch>) -> ShardOutput {
+        if self.plans_version != Some(batch.interest.version) {
+            self.plans.clear();
+            self.plans_version = Some(batch.interest.version);
+        }
+        let mut output = ShardOutput {
+            slab: Vec::with_capacity(self.slab_bytes_hint),
+            pieces: Vec::new(),
+            failures: Vec::new(),
+            rows: 0,
+            batch: batch.clone(),
+        };
+        for transaction in &batch.transactions {
+            if self.sequence != transaction.sequence || transaction.begin {
+                self.row_counts.clear();
+                self.sequence = transaction.sequence;
+            }
+            for index in transaction.events.clone() {
+                let Some(event) = batch.events.get(index as usize) else { continue };
+                let Some(table) = batch.tables.get(event.table as usize) else { continue };
+                if table.hash % self.count == self.index {
+                    self.encode_event(&batch, index, event, table, &mut output);
+                }
+            }
+            if transaction.end != PartEnd::Open {
+                self.row_counts.clear();
+            }
+        }
+        self.slab_bytes_hint = (self.slab_bytes_hint * 3 / 4).max(output.slab.len());
+        output
+    }
+
+    fn encode_event(
+        &mut self,
+        batch: &SourceBatch,
+        index: u32,
+        event: &RowEvent,
+        table: &Arc<TableVersion>,
+        output: &mut ShardOutput,
+    ) {
+        if self.quarantined.contains(&table.id) {
+            return;
+        }
+        let plan = self.plan(batch, table);
+        let counted = self.row_counts.get(&table.hash).copied().unwrap_or(0);
+        let pieces_before = output.pieces.len();
+        let slab_before = output.slab.len();
+        let mut rows_of_event = 0;
+        for (projection, version) in plan.versions.iter().enumerate() {
+            let body = batch
+                .chunks
+                .get(event.chunk as usize)
+                .and_then(|chunk| chunk.get(event.start as usize..event.end as usize))
+                .unwrap_or_default();
+            let (pieces, plan) = (&mut output.pieces, &plan);
+            let encoded = RowsEvent::parse(event.type_code, body).map_err(|error| error.to_string()).and_then(|rows| {
+                self.encoder
+                    .encode(&version.program, &rows, &mut output.slab, PIECE_BYTES_MAX, |rows| {
+                        let first_row = counted.wrapping_add(rows.first_row);
+                        pieces.push(Piece { event: index, plan: plan.clone(), projection, first_row, rows });
+                    })
+                    .map_err(|error| error.to_string())
+            });
+            match encoded {
+                Ok(count) => rows_of_event = count,
+                Err(reason) => {
+                    output.pieces.truncate(pieces_before);
+                    output.slab.truncate(slab_before);
+                    self.quarantined.push(table.id);
+                    let sequence = self.sequence;
+                    output.failures.push(DecodeFailure { table: table.clone(), sequence, offset: event.offset, reason });
+                    return;
+                }
+            }
+        }
+        output.rows += u64::from(rows_of_event);
+        *self.row_counts.entry(table.hash).or_default() = counted.wrapping_add(rows_of_event);
+    }
+
+    /// The plan of a table under the batch's interest; made once for each pair.
+    fn plan(&mut self, batch: &SourceBatch, table: &Arc<TableVersion>) -> Arc<TablePlan> {
+        if let Some(plan) = self.plans.get(&table.id) {
+            return plan.clone();
+        }
+        let interest = batch.interest.table(table);
+        let mut tables = lock(&self.tables);
+        let versions = interest.projections.iter().map(|projection| tables.projected(table, projection)).collect();
+        let plan = Arc::new(TablePlan { interest, versions });
+        self.plans.insert(table.id, plan.clone());
+        plan
+    }
+}

@@ -1,0 +1,321 @@
+//! What all subscriptions with the same filter share: their transactions, encoded once, as a log of batches that are
+//! ready to be sent as they are.
+//!
+//! Invariants: entries hold transactions in commit order; `tail` is the end of the last complete transaction that the
+//! view has seen, whether it held anything for this filter or not; a transaction's mark is in the entry that holds
+//! its commit.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millstream_codec::mysql::gtid::{ExecutedGtids, Gtid};
+use millstream_codec::wire::batch::{BatchBuilder, BatchError, DdlRef, FragmentBegin, FragmentEnd, RowsOrigin};
+use millstream_codec::wire::layout::Layout;
+
+use crate::engine::batch::{Ddl, PartEnd, Sequence, TransactionPart};
+use crate::engine::interest::ViewId;
+use crate::engine::shard::{Piece, ShardOutput};
+use crate::filter::Filter;
+use crate::limits::BATCH_CHUNK_BYTES;
+use crate::position::{FilePosition, OpenXa, Position};
+
+/// The end of one delivered transaction: what an ack of it moves the cursor to.
+#[derive(Debug, Clone)]
+pub struct Mark {
+    pub sequence: Sequence,
+    pub position: FilePosition,
+    pub gtid: Option<Gtid>,
+    /// GTIDs of transactions before it, since the mark before, that held nothing for this view.
+    pub skipped: ExecutedGtids,
+    pub open_xa: Option<Arc<[OpenXa]>>,
+}
+
+impl Mark {
+    pub fn advance(&self, position: &mut Position) {
+        position.file = self.position.file.clone();
+        position.offset = self.position.offset;
+        if position.gtids.merge(&self.skipped).is_err() {
+            position.gtids = self.skipped.clone();
+        }
+        if let Some(gtid) = &self.gtid {
+            add_gtid(&mut position.gtids, gtid);
+        }
+        if let Some(open_xa) = &self.open_xa {
+            position.open_xa = open_xa.clone();
+        }
+    }
+}
+
+/// One message to clients.
+#[derive(Debug)]
+pub struct LogEntry {
+    pub bytes: Bytes,
+    pub marks: Arc<[Mark]>,
+    /// Those that its rows need; a connection sends first what it has not sent yet.
+    pub layouts: Vec<Arc<Layout>>,
+    pub rows: u64,
+    /// When the newest of its bytes was received, and when it was sealed: microseconds since the Unix epoch.
+    pub received_us: i64,
+    pub sealed_us: i64,
+    /// The log may be joined behind it: no transaction is open there.
+    pub complete: bool,
+}
+
+/// A source's kind never changes within a position (`source::start` refuses that), so the fallback is never taken.
+fn add_gtid(gtids: &mut ExecutedGtids, gtid: &Gtid) {
+    if gtids.add(gtid).is_err() {
+        *gtids = ExecutedGtids::None;
+        let _ = gtids.add(gtid);
+    }
+}
+
+pub struct View {
+    pub id: ViewId,
+    pub filter: Arc<Filter>,
+    epoch: u64,
+    /// `None` until the first batch that was routed with this view's filter.
+    pub tail: Option<Arc<Position>>,
+    pub tail_sequence: Sequence,
+    builder: BatchBuilder,
+    marks: Vec<Mark>,
+    layouts: Vec<Arc<Layout>>,
+    rows: u64,
+    received_us: i64,
+    /// A fragment is being built.
+    fragment: bool,
+    /// Parts of this transaction were handed out and its end was not.
+    open: Option<Sequence>,
+    skipped: ExecutedGtids,
+    open_xa: Option<Arc<[OpenXa]>>,
+    log: VecDeque<Arc<LogEntry>>,
+    first_index: u64,
+    log_bytes: usize,
+    broken: Option<BatchError>,
+    text: String,
+    other_text: String,
+}
+
+impl View {
+    pub fn new(id: ViewId, filter: Arc<Filter>, epoch: u64) -> Self {
+        View {
+            id,
+            filter,
+            epoch,
+            tail: None,
+            tail_sequence: 0,
+            builder: BatchBuilder::new(BATCH_CHUNK_BYTES),
+            marks: Vec::new(),
+            layouts: Vec::new(),
+            rows: 0,
+            received_us: 0,
+            fragment: false,
+            open: None,
+            skipped: ExecutedGtids::None,
+            open_xa: None,
+            log: VecDeque::new(),
+            first_index: 0,
+            log_bytes: 0,
+            broken: None,
+            text: String::new(),
+            other_text: String::new(),
+        }
+    }
+
+    /// The view sees every transaction behind this position.
+    pub fn start(&mut self, tail: Arc<Position>, sequence: Sequence) {
+        self.tail = Some(tail);
+        self.tail_sequence = sequence;
+    }
+
+    pub fn is_started(&self) -> bool {
+        self.tail.is_some()
+    }
+
+    /// What could not be put into a batch breaks the view: its subscriptions are told and closed.
+    fn check(&mut self, result: Result<(), BatchError>) {
+        if let Err(error) = result {
+            self.broken.get_or_insert(error);
+        }
+    }
+
+    pub fn broken(&self) -> Option<BatchError> {
+        self.broken
+    }
+
+    fn open_fragment(&mut self, part: &TransactionPart) -> Result<(), BatchError> {
+        if self.fragment {
+            return Ok(());
+        }
+        self.fragment = true;
+        self.text.clear();
+        if let Some(gtid) = &part.gtid {
+            // Writing into a String cannot fail.
+            let _ = write!(self.text, "{gtid}");
+        }
+        self.builder.begin_fragment(&FragmentBegin {
+            sequence: part.sequence,
+            commit_time_us: part.commit_time_us,
+            time_precision_us: part.time_precision_us,
+            // A part that begins anew (after a reconnect) makes clients forget what they held of it.
+            begin: part.begin || self.open != Some(part.sequence),
+            gtid: &self.text,
+            start_file: &part.start.file,
+            start_offset: part.start.offset,
+        })
+    }
+
+    pub fn push_rows(&mut self, part: &TransactionPart, piece: &Piece, output: &ShardOutput, received_us: i64) {
+        let Some(event) = output.batch.events.get(piece.event as usize) else { return };
+        let Some(version) = piece.plan.versions.get(piece.projection) else { return };
+        let origin = RowsOrigin {
+            layout_id: version.layout.id,
+            first_row: piece.first_row,
+            event_offset: event.offset,
+            event: event.index,
+        };
+        let pushed = self.open_fragment(part).and_then(|()| self.builder.push_rows(&piece.rows.as_ref(&output.slab), origin));
+        self.check(pushed);
+        if self.layouts.iter().all(|layout| layout.id != version.layout.id) {
+            self.layouts.push(version.layout.clone());
+        }
+        self.rows += u64::from(piece.rows.count);
+        self.received_us = received_us;
+    }
+
+    pub fn push_ddl(&mut self, part: &TransactionPart, ddl: &Ddl, received_us: i64) {
+        let ddl = DdlRef {
+            database: &ddl.database,
+            statement: &ddl.statement,
+            kind: ddl.kind,
+            tables: &ddl.table_names(),
+        };
+        let pushed = self.open_fragment(part).and_then(|()| self.builder.push_ddl(&ddl));
+        self.check(pushed);
+        self.received_us = received_us;
+    }
+
+    /// Every part of every transaction ends here, also one that held nothing for this view.
+    pub fn end_part(&mut self, part: &TransactionPart) {
+        let concerns = self.open == Some(part.sequence);
+        if concerns && (part.truncate_to.is_some() || part.end != PartEnd::Open) {
+            let opened = self.open_fragment(part);
+            self.check(opened);
+        }
+        if let Some(open_xa) = &part.open_xa {
+            self.open_xa = Some(open_xa.clone());
+        }
+        if !self.fragment {
+            if part.end == PartEnd::Commit
+                && let Some(gtid) = &part.gtid
+            {
+                add_gtid(&mut self.skipped, gtid);
+            }
+            return;
+        }
+        self.fragment = false;
+        let commit = part.end == PartEnd::Commit;
+        self.other_text.clear();
+        if commit {
+            let mark = Mark {
+                sequence: part.sequence,
+                position: part.position.clone(),
+                gtid: part.gtid.clone(),
+                skipped: std::mem::replace(&mut self.skipped, ExecutedGtids::None),
+                open_xa: self.open_xa.take(),
+            };
+            if !mark.skipped.is_empty() {
+                let mut delta = mark.skipped.clone();
+                if let Some(gtid) = &part.gtid {
+                    add_gtid(&mut delta, gtid);
+                }
+                let _ = write!(self.other_text, "{delta}");
+            }
+            self.marks.push(mark);
+        }
+        if let Some(event) = part.truncate_to {
+            self.builder.truncate_to(event);
+        }
+        let ended = self.builder.end_fragment(match part.end {
+            PartEnd::Open => FragmentEnd::Open,
+            PartEnd::Abort => FragmentEnd::Abort,
+            PartEnd::Commit => FragmentEnd::Commit {
+                file: &part.position.file,
+                offset: part.position.offset,
+                gtid_delta: &self.other_text,
+            },
+        });
+        self.check(ended);
+        self.open = (part.end == PartEnd::Open).then_some(part.sequence);
+    }
+
+    pub fn end_batch(&mut self, tail: &Arc<Position>, sequence: Sequence) {
+        self.tail = Some(tail.clone());
+        self.tail_sequence = sequence;
+    }
+
+    pub fn building_bytes(&self) -> usize {
+        if self.builder.is_empty() { 0 } else { self.builder.len_bytes() }
+    }
+
+    /// Makes what was built an entry of the log; false where there is nothing.
+    pub fn seal(&mut self, now_us: i64) -> bool {
+        if self.builder.is_empty() {
+            return false;
+        }
+        debug_assert!(!self.fragment, "sealed between parts only");
+        let entry = LogEntry {
+            bytes: self.builder.seal(self.epoch),
+            marks: std::mem::take(&mut self.marks).into(),
+            layouts: std::mem::take(&mut self.layouts),
+            rows: std::mem::take(&mut self.rows),
+            received_us: self.received_us,
+            sealed_us: now_us,
+            complete: self.open.is_none(),
+        };
+        self.log_bytes += entry.bytes.len();
+        self.log.push_back(Arc::new(entry));
+        true
+    }
+
+    /// No transaction is open at the end of the log and nothing is being built: it may be joined there.
+    pub fn may_join(&self) -> bool {
+        self.is_started() && self.open.is_none() && self.builder.is_empty()
+    }
+
+    /// The same, for a log that is sealed after each batch.
+    pub fn may_join_after_seal(&self) -> bool {
+        self.is_started() && self.open.is_none()
+    }
+
+    pub fn log_bytes(&self) -> usize {
+        self.log_bytes
+    }
+
+    pub fn first_index(&self) -> u64 {
+        self.first_index
+    }
+
+    pub fn next_index(&self) -> u64 {
+        self.first_index + self.log.len() as u64
+    }
+
+    pub fn entry(&self, index: u64) -> Option<&Arc<LogEntry>> {
+        let offset = usize::try_from(index.checked_sub(self.first_index)?).ok()?;
+        self.log.get(offset)
+    }
+
+    /// Forgets the entries before `index`.
+    pub fn release_before(&mut self, index: u64) {
+        while self.first_index < index && self.drop_first() {}
+    }
+
+    /// Forgets the oldest entry; false where there is none.
+    pub fn drop_first(&mut self) -> bool {
+        let Some(entry) = self.log.pop_front() else { return false };
+        self.first_index += 1;
+        self.log_bytes -= entry.bytes.len();
+        true
+    }
+}

@@ -1,0 +1,125 @@
+//! Every named limit of the engine, with its arithmetic. What the configuration can set has its default here.
+
+// ---------------------------------------------------------------------------------------------- filters
+
+/// Patterns of one filter: include, exclude and projections together. Each is tried once per new table map.
+pub const FILTER_PATTERNS_MAX: usize = 1_000;
+/// One pattern; a database's and a table's name have at most 64 characters of 4 bytes each.
+pub const FILTER_PATTERN_BYTES_MAX: usize = 4_096;
+/// What one compiled regex may take.
+pub const FILTER_REGEX_BYTES_MAX: usize = 1 << 20;
+
+// ---------------------------------------------------------------------------------------------- tables
+
+/// Table versions and projections that are kept ready. At about 16 KiB for a table of 50 columns (schema, layout with
+/// text and nodes, program): 256 MiB at the very most.
+pub const TABLE_VERSIONS_CACHED_MAX: usize = 16_384;
+/// One commit of the registry. A table of 4,096 columns with names of 64 four-byte characters, each written twice,
+/// takes 2 MiB; a batch may hold several.
+pub const REGISTRY_FRAME_BYTES_MAX: u32 = 64 << 20;
+
+// ---------------------------------------------------------------------------------------------- tracking
+
+/// Default of `hold_bytes_max`: what one open transaction may hold (in bytes of the chunks that it pins) before its
+/// parts are handed out as provisional. 256 reads of 256 KiB.
+pub const HOLD_BYTES_MAX_DEFAULT: usize = 64 << 20;
+/// Rows of prepared XA transactions that are kept for their XA COMMIT, all together; what is more is read again.
+pub const XA_KEPT_BYTES_MAX: usize = 16 << 20;
+/// XA transactions that may be open at once. MySQL itself stops at max_prepared_xa or at its connections.
+pub const XA_OPEN_MAX: usize = 100_000;
+/// A TRANSACTION_PAYLOAD is decompressed in pieces of about this size (or of one event, where that is larger).
+pub const PAYLOAD_PIECE_BYTES: usize = 1 << 20;
+/// Table maps that are remembered, and their bytes; all are forgotten, between two transactions, when one is reached.
+/// 4,096 columns with names of 64 four-byte characters: 1 MiB for the largest.
+pub const TABLE_MAPS_MAX: usize = 8_192;
+pub const TABLE_MAP_BYTES_MAX: usize = 32 << 20;
+/// Schemas from information_schema that are remembered by one reader.
+pub const KNOWN_SCHEMAS_MAX: usize = 16_384;
+/// Savepoints of one transaction that can be rolled back to.
+pub const SAVEPOINTS_MAX: usize = 65_536;
+/// How much of a statement is parsed as DDL; what lies behind is delivered, but not looked at. An ALTER of all 4,096
+/// columns stays below it.
+pub const DDL_PARSED_BYTES_MAX: usize = 4 << 20;
+/// How much of a statement an error or notice repeats.
+pub const STATEMENT_EXCERPT_CHARS: usize = 200;
+/// Rows events of one batch, so that indices fit 32 bits and a batch of tiny events stays in the order of 100 MiB.
+pub const BATCH_EVENTS_MAX: usize = 1 << 21;
+
+const _: () = assert!(PAYLOAD_PIECE_BYTES < HOLD_BYTES_MAX_DEFAULT);
+const _: () = assert!(XA_KEPT_BYTES_MAX <= HOLD_BYTES_MAX_DEFAULT);
+
+// ---------------------------------------------------------------------------------------------- engine
+
+/// Rows of one event that are encoded into one piece. A batch is sealed at its target, so a message stays below
+/// target + piece: 128 KiB + 4 MiB, under the 8 MiB that readers of other languages are promised.
+pub const PIECE_BYTES_MAX: usize = 4 << 20;
+/// Sealed batches share allocations of this size.
+pub const BATCH_CHUNK_BYTES: usize = 256 << 10;
+/// Default of `batch_bytes_target`: a batch is sent when it has this size, or when no further input is at hand.
+pub const BATCH_BYTES_TARGET_DEFAULT: usize = 128 << 10;
+/// Default of `view_log_bytes_max`, of one worker core and destination: what clients may lag behind in memory before
+/// they go on by a reader of their own. At 50 MB/s of batches a little over a second.
+pub const VIEW_LOG_BYTES_MAX_DEFAULT: usize = 64 << 20;
+/// What a catch-up keeps ready for its client before it stops reading: some round trips' worth.
+pub const CATCHUP_LOG_BYTES_MAX: usize = 4 << 20;
+/// A catch-up whose client takes nothing for so long gives its connection to the source back, until it does.
+pub const CATCHUP_PARK_MS: u64 = 5_000;
+/// A catch-up that is nearer to the live stream than this pins a place in the live log. What arrives until it has
+/// read the rest must fit the log.
+pub const PIN_DISTANCE_BYTES: u64 = 16 << 20;
+/// Default of `unacked_transactions_max`: marks of about 100 bytes each, 100 MB for the worst subscription.
+pub const UNACKED_TRANSACTIONS_MAX_DEFAULT: u64 = 1 << 20;
+/// The live stream numbers its transactions from here; catch-ups of the past count from 1 and stay below: at a million
+/// transactions a second, twelve days.
+pub const LIVE_FIRST_SEQUENCE: u64 = 1 << 40;
+
+/// Items of one ring. Each pins at least one chunk of 256 KiB; `ring_bytes_max` bounds them before this does.
+pub const RING_ITEMS: usize = 1_024;
+/// The smallest bound of one ring: some chunks, or nothing would overlap.
+pub const RING_BYTES_MIN: usize = 1 << 20;
+/// Default of `ring_bytes_max`, of all rings together.
+pub const RING_BYTES_MAX_DEFAULT: usize = 256 << 20;
+
+// ---------------------------------------------------------------------------------------------- clients
+
+/// A message of a client: the largest is a Subscribe with its filters and compiled fields.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// The first receive buffer of a connection; it grows to a message's size and not beyond.
+pub const CLIENT_BUFFER_BYTES: usize = 4 << 10;
+/// Answers that wait for a client that does not read; over it the client is not listened to.
+pub const CONTROL_QUEUE_BYTES_MAX: usize = 256 << 10;
+pub const CLIENT_NAME_CHARS_MAX: usize = 128;
+pub const SUBSCRIPTION_NAME_CHARS_MAX: usize = 128;
+/// Default of `connections_max` of one worker core.
+pub const CONNECTIONS_MAX_DEFAULT: usize = 4_096;
+/// Socket turns of one connection before the others have theirs.
+pub const CONNECTION_TURNS: usize = 8;
+/// A client hears something at least this often.
+pub const HEARTBEAT_US: i64 = 1_000_000;
+
+// ---------------------------------------------------------------------------------------------- cores
+
+/// Heartbeats and idle cursors are looked after this often.
+pub const TICK_US: u64 = 250_000;
+/// Histograms and status go to the control thread each so many ticks.
+pub const TICKS_PER_REPORT: u64 = 4;
+/// How long a core may work before it looks at its sockets again: at 200 us a busy core answers in 250 us, at the
+/// runtime's default of 100 ms in 100 ms.
+pub const PREEMPT_US: u64 = 200;
+/// Registered memory of one executor: its sockets do not use it, and the default of 10 MiB needs privileges.
+pub const EXECUTOR_IO_MEMORY_BYTES: usize = 1 << 20;
+pub const EXECUTOR_RING_DEPTH: usize = 512;
+/// An executor that is not up by then never will be.
+pub const EXECUTOR_START_MS: u64 = 10_000;
+/// What clients' sockets get to take the last messages at shutdown.
+pub const SHUTDOWN_MS: u64 = 2_000;
+pub const STOP_POLL_MS: u64 = 20;
+/// A source that could not be opened is tried again after this; within an open stream reconnects are faster.
+pub const REOPEN_MS: u64 = 200;
+/// A halted source is looked at again after this.
+pub const HALTED_RETRY_MS: u64 = 5_000;
+
+const _: () = assert!(PIECE_BYTES_MAX + BATCH_BYTES_TARGET_DEFAULT < 8 << 20);
+const _: () = assert!(CATCHUP_LOG_BYTES_MAX < VIEW_LOG_BYTES_MAX_DEFAULT);
+const _: () = assert!((PIN_DISTANCE_BYTES as usize) < VIEW_LOG_BYTES_MAX_DEFAULT);
+const _: () = assert!(RING_BYTES_MIN <= RING_BYTES_MAX_DEFAULT);

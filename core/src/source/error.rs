@@ -1,0 +1,228 @@
+//! What can go wrong between a source and us, and who recovers.
+//!
+//! Every error says what to do. [`SourceError::disposition`] decides: `Retry` is mended by connecting anew, `Halt`
+//! needs a person, `Quarantine` stops one table and lets the rest flow. Nothing is ever skipped silently.
+
+use crate::position::FilePosition;
+
+/// Who recovers from an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Connecting anew from the last complete transaction mends it, sooner or later.
+    Retry,
+    /// Trying again cannot help: the text says what a person has to do.
+    Halt,
+    /// One table is taken out, every other flows on.
+    Quarantine,
+}
+
+/// One thing that a server or an account lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub problem: String,
+    /// The statement or option that mends it.
+    pub mend: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("connection to {server}: {reason}")]
+    Io { server: String, reason: String },
+
+    #[error("the server refused with error {code} ({state}): {message}{}", hint(*.code))]
+    Server { code: u16, state: String, message: String },
+
+    #[error("login as '{user}' failed: {reason}")]
+    Auth { user: String, reason: String },
+
+    #[error("TLS with {server}: {reason}")]
+    Tls { server: String, reason: String },
+
+    /// What we want to read next is no longer in any of the server's files.
+    #[error(
+        "the source has purged what comes next: missing {missing}; the oldest it has is {oldest}. Nothing was skipped. \
+         Choose: restore a server that still has it, or start this destination anew from \"earliest\" or \"latest\" \
+         and copy the gap by other means"
+    )]
+    Purged { missing: String, oldest: String },
+
+    /// Our GTIDs are not the server's past: it is behind us, or it lacks transactions that we have delivered.
+    #[error(
+        "the source does not have {extra}, which this destination has already delivered: it is behind, or another \
+         history. Wait until it has caught up, point to the server that has them, or start anew from \"earliest\" or \
+         \"latest\""
+    )]
+    AheadOfSource { extra: String },
+
+    #[error("this source cannot be followed:{}", list(.0))]
+    Requirements(Vec<Finding>),
+
+    #[error("position {position} is not in the source: {reason}")]
+    BadPosition { position: String, reason: String },
+
+    /// The server is not the one (or not in the life) that the position was taken from.
+    #[error(
+        "the source is now {found}, the position belongs to {expected}, and {reason}. Choose: point to the old server \
+         or to a replica of it with GTIDs, or start this destination anew from \"earliest\", \"latest\" or a timestamp"
+    )]
+    Incarnation { expected: String, found: String, reason: String },
+
+    #[error("corrupt data at {position}: {reason}")]
+    Corrupt { position: FilePosition, reason: String },
+
+    #[error(
+        "unknown event type {type_code} at {position}, and it may not be ignored: this server is newer than what \
+         Millstream reads; upgrade Millstream, or start behind it"
+    )]
+    UnknownEvent { position: FilePosition, type_code: u8 },
+
+    /// A row change that was logged as a statement: there are no rows to deliver.
+    #[error(
+        "a change was logged as a statement at {position} (database {database:?}): {statement}. Rows cannot be had from \
+         it. A session still uses binlog_format=STATEMENT or MIXED: SET GLOBAL binlog_format = ROW, end the old \
+         sessions, copy the table again, and start behind this transaction, or set statement_dml = \"skip\""
+    )]
+    StatementDml { position: FilePosition, database: String, statement: String },
+
+    #[error(
+        "the source reports an incident at {position}: {message}. Its binlog lacks changes from here; copy the tables \
+         again and start behind this position"
+    )]
+    Incident { position: FilePosition, message: String },
+
+    /// One event needs more memory than the configuration allows.
+    #[error("an event of {size_bytes} bytes at {position} is larger than event_bytes_max = {limit_bytes}: raise it")]
+    EventTooLarge { position: FilePosition, size_bytes: u64, limit_bytes: u64 },
+
+    /// The rows of a prepared XA transaction could not be read again.
+    #[error("the rows of XA transaction {xid}, prepared at {position}, cannot be read again: {reason}")]
+    XaLost { xid: String, position: FilePosition, reason: String },
+
+    /// One table cannot be decoded; the others can.
+    #[error("table {database}.{table} at {position}: {reason}")]
+    Table { database: String, table: String, position: FilePosition, reason: String },
+
+    /// The destination's own durable records (ordinals) cannot be read or written.
+    #[error("the registry of the destination: {0}")]
+    Registry(String),
+
+    #[error("nothing was heard from {server} for {silent_ms} ms (heartbeats are due every {period_ms} ms)")]
+    HeartbeatTimeout { server: String, silent_ms: u64, period_ms: u64 },
+
+    /// The peer said something that the protocol does not allow.
+    #[error("protocol error: {0}")]
+    Protocol(String),
+
+    #[error("configuration of the source: {0}")]
+    Config(String),
+}
+
+impl SourceError {
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Io { .. } | Self::HeartbeatTimeout { .. } | Self::Protocol(_) => Disposition::Retry,
+            // A damaged byte on the way is mended by reading again; the feed halts when it comes back at the same place.
+            Self::Corrupt { .. } => Disposition::Retry,
+            // A replica that follows will have them in a moment; the feed halts when it does not.
+            Self::Server { code, message, .. } => server_disposition(*code, message),
+            Self::Table { .. } => Disposition::Quarantine,
+            Self::Auth { .. }
+            | Self::Tls { .. }
+            | Self::Purged { .. }
+            | Self::AheadOfSource { .. }
+            | Self::Requirements(_)
+            | Self::BadPosition { .. }
+            | Self::Incarnation { .. }
+            | Self::UnknownEvent { .. }
+            | Self::StatementDml { .. }
+            | Self::Incident { .. }
+            | Self::EventTooLarge { .. }
+            | Self::XaLost { .. }
+            | Self::Registry(_)
+            | Self::Config(_) => Disposition::Halt,
+        }
+    }
+
+    pub fn io(server: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Io { server: server.into(), reason: reason.to_string() }
+    }
+}
+
+/// Errors that end with the moment in which they happened: restart, overload, a killed connection.
+fn server_disposition(code: u16, message: &str) -> Disposition {
+    match code {
+        // ER_CON_COUNT_ERROR, ER_SERVER_SHUTDOWN, ER_NET_*, ER_LOCK_WAIT_TIMEOUT, ER_QUERY_INTERRUPTED,
+        // ER_CONNECTION_KILLED (1927), ER_CLIENT_INTERACTION_TIMEOUT (4031), ER_SERVER_OFFLINE_MODE (3032)
+        1040
+        | 1053
+        | 1077
+        | 1079
+        | 1152
+        | 1153
+        | 1158..=1161
+        | 1184
+        | 1203
+        | 1205
+        | 1226
+        | 1317
+        | 1927
+        | 3032
+        | 4031 => Disposition::Retry,
+        // ER_SOURCE_FATAL_ERROR_READING_BINLOG: another replica took our server_uuid, or the dump could not be sent.
+        1236 if message.contains("same server_uuid") || message.contains("same server_id") => Disposition::Retry,
+        _ => Disposition::Halt,
+    }
+}
+
+/// What to do about an error of the server, where the number alone tells it.
+fn hint(code: u16) -> &'static str {
+    match code {
+        1227 | 1142 | 1044 => {
+            ". The account lacks a privilege: GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO the account"
+        }
+        1045 => ". Check user and password, and that the account may come from this host",
+        1040 | 1203 => ". Raise max_connections or max_user_connections of the server",
+        1129 => ". FLUSH HOSTS on the server",
+        1130 => ". The account may not come from this host: CREATE USER with a host part that matches it",
+        1820 | 1862 => ". ALTER USER the account with a new password",
+        3118 => ". ALTER USER the account ACCOUNT UNLOCK",
+        3159 => ". The server demands TLS: set tls.mode = \"required\" or stronger",
+        1236 => ". The server cannot send the binlog from this position",
+        _ => "",
+    }
+}
+
+fn list(findings: &[Finding]) -> String {
+    findings.iter().map(|f| format!("\n  - {}; mend: {}", f.problem, f.mend)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_killed_connection_is_retried_and_a_refused_login_is_not() {
+        let server = |code, message: &str| SourceError::Server { code, state: "HY000".into(), message: message.into() };
+        for (error, expected) in [
+            (server(1053, "Server shutdown in progress"), Disposition::Retry),
+            (server(1317, "Query execution was interrupted"), Disposition::Retry),
+            (server(1236, "A replica with the same server_uuid as this replica has connected"), Disposition::Retry),
+            (server(1236, "Could not find first log file name in binary log index file"), Disposition::Halt),
+            (server(1045, "Access denied"), Disposition::Halt),
+            (SourceError::io("a:1", "reset"), Disposition::Retry),
+            (SourceError::Auth { user: "cdc".into(), reason: "x".into() }, Disposition::Halt),
+        ] {
+            assert_eq!(error.disposition(), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn every_finding_is_told_with_its_remedy() {
+        let error = SourceError::Requirements(vec![
+            Finding { problem: "log_bin is OFF".into(), mend: "start the server with --log-bin".into() },
+            Finding { problem: "binlog_format is STATEMENT".into(), mend: "SET GLOBAL binlog_format = ROW".into() },
+        ]);
+        let text = error.to_string();
+        assert!(text.contains("--log-bin") && text.contains("SET GLOBAL binlog_format = ROW"), "{text}");
+    }
+}

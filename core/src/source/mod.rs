@@ -1,0 +1,8 @@
+//! The source: how a MySQL or MariaDB server is followed as a replica would follow it.
+
+pub mod config;
+pub mod error;
+pub mod information_schema;
+pub mod probe;
+pub mod session;
+pub mod start;

@@ -1,0 +1,309 @@
+//! The registry's file: frames of entries, appended and never changed.
+//!
+//! ```text
+//! u32  length of the payload       u32 CRC-32 of these four bytes       u32 CRC-32 of the payload
+//! payload: entries, one behind the other
+//! ```
+//! One commit is one frame, so a crash can tear only the last one. A frame that the file ends in, and whose own end or
+//! checksum is not there, was never acknowledged to anyone: it is dropped. Damage anywhere else is an error: a
+//! person has to look. All numbers are little-endian; a text is a u16 length and its UTF-8 bytes.
+
+use millstream_codec::wire::layout::ColumnKind;
+
+use super::registry::{LogPoint, RegistryError};
+use crate::limits::REGISTRY_FRAME_BYTES_MAX;
+
+/// Of the first entry of a file.
+pub const FORMAT: u16 = 1;
+const HEAD_BYTES: usize = 12;
+
+/// One fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// First in every file.
+    Begin { format: u16, destination: String },
+    /// A column got an ordinal; with `has_null`, the next one is its IsNull.
+    Field { database: String, table: String, ordinal: u16, has_null: bool, kind: ColumnKind, column: String, name: String },
+    /// A RENAME COLUMN: from this place of the log on, these ordinals are columns of other names.
+    Renamed { database: String, table: String, point: LogPoint, renamed: Vec<RenamedField> },
+    /// A version of a table: what is in it (by digest), and how many ordinals its struct has.
+    Version { database: String, table: String, version: u32, digest: [u64; 2], fields: u16 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenamedField {
+    pub ordinal: u16,
+    pub column: String,
+    pub name: String,
+}
+
+const BEGIN: u8 = 0;
+const FIELD: u8 = 1;
+const RENAMED: u8 = 2;
+const VERSION: u8 = 3;
+
+impl Entry {
+    /// # Errors
+    /// A name longer than 65,535 bytes, which no server has.
+    pub fn write(&self, out: &mut Vec<u8>) -> Result<(), RegistryError> {
+        match self {
+            Self::Begin { format, destination } => {
+                out.push(BEGIN);
+                out.extend(format.to_le_bytes());
+                text(out, destination)
+            }
+            Self::Field { database, table, ordinal, has_null, kind, column, name } => {
+                out.push(FIELD);
+                text(out, database)?;
+                text(out, table)?;
+                out.extend(ordinal.to_le_bytes());
+                out.push(u8::from(*has_null));
+                out.extend((*kind as u16).to_le_bytes());
+                text(out, column)?;
+                text(out, name)
+            }
+            Self::Renamed { database, table, point, renamed } => {
+                out.push(RENAMED);
+                text(out, database)?;
+                text(out, table)?;
+                text(out, &point.gtid)?;
+                text(out, &point.incarnation)?;
+                text(out, &point.file)?;
+                out.extend(point.offset.to_le_bytes());
+                out.extend(u16::try_from(renamed.len()).map_err(|_| too_long())?.to_le_bytes());
+                for field in renamed {
+                    out.extend(field.ordinal.to_le_bytes());
+                    text(out, &field.column)?;
+                    text(out, &field.name)?;
+                }
+                Ok(())
+            }
+            Self::Version { database, table, version, digest, fields } => {
+                out.push(VERSION);
+                text(out, database)?;
+                text(out, table)?;
+                out.extend(version.to_le_bytes());
+                out.extend(digest[0].to_le_bytes());
+                out.extend(digest[1].to_le_bytes());
+                out.extend(fields.to_le_bytes());
+                Ok(())
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(match reader.u8()? {
+            BEGIN => Self::Begin { format: reader.u16()?, destination: reader.text()? },
+            FIELD => Self::Field {
+                database: reader.text()?,
+                table: reader.text()?,
+                ordinal: reader.u16()?,
+                has_null: reader.u8()? != 0,
+                kind: ColumnKind::try_from(reader.u16()?).ok()?,
+                column: reader.text()?,
+                name: reader.text()?,
+            },
+            RENAMED => Self::Renamed {
+                database: reader.text()?,
+                table: reader.text()?,
+                point: LogPoint {
+                    gtid: reader.text()?,
+                    incarnation: reader.text()?,
+                    file: reader.text()?,
+                    offset: reader.u64()?,
+                },
+                renamed: (0..reader.u16()?)
+                    .map(|_| Some(RenamedField { ordinal: reader.u16()?, column: reader.text()?, name: reader.text()? }))
+                    .collect::<Option<_>>()?,
+            },
+            VERSION => Self::Version {
+                database: reader.text()?,
+                table: reader.text()?,
+                version: reader.u32()?,
+                digest: [reader.u64()?, reader.u64()?],
+                fields: reader.u16()?,
+            },
+            _ => return None,
+        })
+    }
+}
+
+fn text(out: &mut Vec<u8>, text: &str) -> Result<(), RegistryError> {
+    out.extend(u16::try_from(text.len()).map_err(|_| too_long())?.to_le_bytes());
+    out.extend(text.as_bytes());
+    Ok(())
+}
+
+fn too_long() -> RegistryError {
+    RegistryError::TooLong
+}
+
+/// The entries as one frame.
+///
+/// # Errors
+/// More than [`REGISTRY_FRAME_BYTES_MAX`] at once.
+pub fn frame(entries: &[Entry]) -> Result<Vec<u8>, RegistryError> {
+    let mut payload = Vec::new();
+    for entry in entries {
+        entry.write(&mut payload)?;
+    }
+    let length = u32::try_from(payload.len()).ok().filter(|length| *length <= REGISTRY_FRAME_BYTES_MAX).ok_or_else(too_long)?;
+    let length = length.to_le_bytes();
+    let mut frame = Vec::with_capacity(HEAD_BYTES + payload.len());
+    frame.extend(length);
+    frame.extend(crc32fast::hash(&length).to_le_bytes());
+    frame.extend(crc32fast::hash(&payload).to_le_bytes());
+    frame.extend(payload);
+    Ok(frame)
+}
+
+/// What a file holds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub entries: Vec<Entry>,
+    /// Length of what is whole; what lies behind it is torn.
+    pub whole_bytes: u64,
+}
+
+/// # Errors
+/// [`RegistryError::Corrupt`] for damage anywhere but in the last frame.
+pub fn read(bytes: &[u8]) -> Result<Loaded, RegistryError> {
+    let mut entries = Vec::new();
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        let corrupt = |reason: &'static str| RegistryError::Corrupt { offset: at as u64, reason };
+        let mut reader = Reader { rest };
+        let (Some(length), Some(length_crc), Some(payload_crc)) = (reader.u32(), reader.u32(), reader.u32()) else {
+            break;
+        };
+        if crc32fast::hash(&length.to_le_bytes()) != length_crc {
+            // A file system may have made the file longer before it wrote the bytes.
+            if rest.iter().all(|byte| *byte == 0) {
+                break;
+            }
+            return Err(corrupt("the length of a record is damaged"));
+        }
+        if length > REGISTRY_FRAME_BYTES_MAX {
+            return Err(corrupt("a record is longer than any that is written"));
+        }
+        let Some(payload) = reader.bytes(length as usize) else { break };
+        if crc32fast::hash(payload) != payload_crc {
+            if reader.rest.is_empty() {
+                break;
+            }
+            return Err(corrupt("a record does not match its checksum"));
+        }
+        let mut payload = Reader { rest: payload };
+        while !payload.rest.is_empty() {
+            entries.push(Entry::read(&mut payload).ok_or_else(|| corrupt("a record of a kind that is not known"))?);
+        }
+        at += HEAD_BYTES + length as usize;
+    }
+    Ok(Loaded { entries, whole_bytes: at as u64 })
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(count)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.rest.split_first_chunk::<N>()?;
+        self.rest = rest;
+        Some(*taken)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let length = self.u16()?;
+        let bytes = self.bytes(usize::from(length))?;
+        std::str::from_utf8(bytes).ok().map(str::to_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries() -> Vec<Entry> {
+        let (database, table) = ("shop".to_owned(), "bestellungen_ü".to_owned());
+        let point = LogPoint { gtid: "0-1-7".into(), incarnation: "1".into(), file: "binlog.000001".into(), offset: 9 };
+        vec![
+            Entry::Begin { format: FORMAT, destination: "main".into() },
+            Entry::Field {
+                database: database.clone(),
+                table: table.clone(),
+                ordinal: 3,
+                has_null: true,
+                kind: ColumnKind::Uint64,
+                column: "menge".into(),
+                name: "menge".into(),
+            },
+            Entry::Renamed {
+                database: database.clone(),
+                table: table.clone(),
+                point,
+                renamed: vec![RenamedField { ordinal: 3, column: "anzahl".into(), name: "anzahl".into() }],
+            },
+            Entry::Version { database, table, version: 2, digest: [1, u64::MAX], fields: 5 },
+        ]
+    }
+
+    #[test]
+    fn frames_are_read_back() {
+        let entries = entries();
+        let mut bytes = frame(&entries[..1]).unwrap();
+        bytes.extend(frame(&entries[1..]).unwrap());
+        assert_eq!(read(&bytes).unwrap(), Loaded { entries, whole_bytes: bytes.len() as u64 });
+        assert_eq!(read(&[]).unwrap(), Loaded { entries: Vec::new(), whole_bytes: 0 });
+    }
+
+    #[test]
+    fn a_torn_tail_is_dropped_and_nothing_else() {
+        let entries = entries();
+        let first = frame(&entries[..1]).unwrap();
+        let mut bytes = first.clone();
+        bytes.extend(frame(&entries[1..]).unwrap());
+        for length in first.len()..bytes.len() {
+            let loaded = read(&bytes[..length]).unwrap();
+            assert_eq!((loaded.entries.len(), loaded.whole_bytes), (1, first.len() as u64), "{length}");
+        }
+        let mut zeros = first.clone();
+        zeros.extend([0; 40]);
+        assert_eq!(read(&zeros).unwrap().whole_bytes, first.len() as u64);
+    }
+
+    #[test]
+    fn damage_before_the_last_frame_is_an_error() {
+        let entries = entries();
+        let mut bytes = frame(&entries[..2]).unwrap();
+        let whole = bytes.len();
+        bytes.extend(frame(&entries[2..]).unwrap());
+        for place in 0..whole {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 0x10;
+            assert!(read(&damaged).is_err(), "byte {place}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Table versions, made once and shared.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use millstream_codec::mysql::schema::{ColumnFormat, ColumnSchema, TableSchema};
+use millstream_codec::wire::encode::RowProgram;
+use millstream_codec::wire::layout::{Layout, LayoutError, LayoutRequest};
+
+use super::registry::{Assignment, LogPoint, Registry, RegistryError};
+use super::{RegistryStore, table_hash};
+use crate::engine::interest::Projection;
+use crate::engine::table::TableVersion;
+use crate::limits::TABLE_VERSIONS_CACHED_MAX;
+use crate::position::{Position, compare_places};
+
+/// Why one table cannot be delivered. It is quarantined; the others flow on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    #[error("all 65,535 ordinals of the table are used up; deliver it under another name, or to a new destination")]
+    OrdinalsUsedUp,
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    #[error("its rows cannot be encoded: {0}")]
+    Program(String),
+}
+
+/// The tables of one destination. See the module's page.
+pub struct Tables {
+    destination: String,
+    store: Box<dyn RegistryStore + Send>,
+    registry: Registry,
+    known: HashMap<(String, String), Known>,
+    /// Versions and projections in `known`, together.
+    cached: usize,
+    next_id: u32,
+}
+
+#[derive(Default)]
+struct Known {
+    versions: Vec<Arc<TableVersion>>,
+    /// Each with the id of the version that it is a projection of.
+    projections: Vec<(u32, Arc<TableVersion>)>,
+    /// The newest by its place in the log, and that place.
+    newest: Option<(Arc<TableVersion>, Position)>,
+}
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tables").field("destination", &self.destination).field("cached", &self.cached).finish_non_exhaustive()
+    }
+}
+
+impl Tables {
+    /// Reads back what the store holds.
+    ///
+    /// # Errors
+    /// [`RegistryError`]: nothing may be delivered without the ordinals that clients already know.
+    pub fn open(destination: &str, mut store: Box<dyn RegistryStore + Send>) -> Result<Self, RegistryError> {
+        let registry = Registry::load(destination, store.as_mut())?;
+        Ok(Self { destination: destination.to_owned(), store, registry, known: HashMap::new(), cached: 0, next_id: 1 })
+    }
+
+    /// The version of the table that this schema is, for a reader that stands at `position`. The same answer for the
+    /// same question. New ordinals are not durable yet: see [`commit`](Self::commit).
+    ///
+    /// # Errors
+    /// [`TableError`]: this table cannot be delivered.
+    pub fn resolve(
+        &mut self,
+        schema: TableSchema,
+        formats: Vec<ColumnFormat>,
+        position: &Position,
+    ) -> Result<Arc<TableVersion>, TableError> {
+        let assignment = self.registry.assign(&schema, position).map_err(|_| TableError::OrdinalsUsedUp)?;
+        let key = (schema.database.clone(), schema.table.clone());
+        let same = |known: &&Arc<TableVersion>| {
+            known.ordinals == assignment.ordinals
+                && known.formats == formats
+                && known.schema == schema
+                && known.fields == assignment.fields
+        };
+        let found = self.known.get(&key).and_then(|known| known.versions.iter().find(same)).cloned();
+        let version = match found {
+            Some(version) => version,
+            None => {
+                let version = self.build(schema, formats, &assignment, None)?;
+                self.make_room();
+                self.known.entry(key.clone()).or_default().versions.push(version.clone());
+                self.cached += 1;
+                version
+            }
+        };
+        let known = self.known.entry(key).or_default();
+        let is_newest = known.newest.as_ref().is_none_or(|(_, place)| {
+            place.incarnation != position.incarnation || compare_places(place, position).is_le()
+        });
+        if is_newest {
+            known.newest = Some((version.clone(), position.clone()));
+        }
+        Ok(version)
+    }
+
+    /// The same version with only some columns; `None` is the version itself.
+    pub fn projected(&mut self, version: &Arc<TableVersion>, projection: &Projection) -> Arc<TableVersion> {
+        let Some(wanted) = projection else { return version.clone() };
+        let key = (version.schema.database.clone(), version.schema.table.clone());
+        let found = self.known.get(&key).and_then(|known| {
+            known.projections.iter().find(|(of, known)| *of == version.id && known.projection == *projection)
+        });
+        if let Some((_, known)) = found {
+            return known.clone();
+        }
+        let assignment = Assignment {
+            fields: version.fields.clone(),
+            ordinals: version.ordinals.clone(),
+            version: version.layout.version,
+        };
+        let built = self
+            .build(version.schema.clone(), version.formats.clone(), &assignment, Some(wanted.clone()))
+            .expect("what could be built with all of its columns can be built with some of them");
+        self.make_room();
+        self.known.entry(key).or_default().projections.push((version.id, built.clone()));
+        self.cached += 1;
+        built
+    }
+
+    fn build(
+        &mut self,
+        schema: TableSchema,
+        formats: Vec<ColumnFormat>,
+        assignment: &Assignment,
+        projection: Projection,
+    ) -> Result<Arc<TableVersion>, TableError> {
+        let columns: Vec<(&ColumnSchema, u16)> =
+            schema.columns.iter().zip(assignment.ordinals.iter().copied()).collect();
+        let masked: Vec<bool> = projection.iter().flat_map(|wanted| wanted.iter()).map(|wanted| !wanted).collect();
+        let layout = Layout::build(&LayoutRequest {
+            destination: &self.destination,
+            database: &schema.database,
+            table: &schema.table,
+            version: assignment.version,
+            id: self.next_id,
+            fields: &assignment.fields,
+            columns: &columns,
+            masked: &masked,
+        })?;
+        let program =
+            RowProgram::compile(&layout, &schema, &formats).map_err(|error| TableError::Program(error.to_string()))?;
+        let version = TableVersion {
+            id: self.next_id,
+            hash: table_hash(&schema.database, &schema.table),
+            schema,
+            formats,
+            fields: assignment.fields.clone(),
+            ordinals: assignment.ordinals.clone(),
+            projection,
+            layout: Arc::new(layout),
+            program,
+        };
+        self.next_id += 1;
+        Ok(Arc::new(version))
+    }
+
+    /// Keeps the number of versions in memory bounded. Those in use live on; asked for again, they are built anew
+    /// under another id.
+    fn make_room(&mut self) {
+        if self.cached < TABLE_VERSIONS_CACHED_MAX {
+            return;
+        }
+        for known in self.known.values_mut() {
+            known.versions.clear();
+            known.projections.clear();
+        }
+        self.cached = 0;
+    }
+
+    /// Makes every new ordinal durable. Every reader calls it before it hands on the first rows of a version.
+    /// True where there was something to write.
+    ///
+    /// # Errors
+    /// [`RegistryError`] of the store: the rows must not be handed on.
+    pub fn commit(&mut self) -> Result<bool, RegistryError> {
+        let pending = self.registry.has_pending();
+        self.registry.commit(self.store.as_mut())?;
+        Ok(pending)
+    }
+
+    /// A RENAME COLUMN (or CHANGE) in the log at `point`, found by a reader that stands at `position` right before
+    /// it. The ordinals move to the new names; readers come by again, only the first one counts.
+    pub fn rename_columns(
+        &mut self,
+        database: &str,
+        table: &str,
+        renames: &[(String, String)],
+        point: &LogPoint,
+        position: &Position,
+    ) -> bool {
+        self.registry.rename_columns((database, table), renames, point, position)
+    }
+
+    /// The newest version of a table, as far as any reader has come since this process started.
+    pub fn layout_of(&self, database: &str, table: &str) -> Option<Arc<TableVersion>> {
+        let known = self.known.get(&(database.to_owned(), table.to_owned()))?;
+        known.newest.as_ref().map(|(version, _)| version.clone())
+    }
+
+    /// The newest version of every table that was met since this process started, by name.
+    pub fn tables(&self) -> Vec<Arc<TableVersion>> {
+        let mut tables: Vec<Arc<TableVersion>> =
+            self.known.values().filter_map(|known| known.newest.as_ref()).map(|(version, _)| version.clone()).collect();
+        tables.sort_by(|a, b| (&a.schema.database, &a.schema.table).cmp(&(&b.schema.database, &b.schema.table)));
+        tables
+    }
+
+    /// Every table that has ordinals, by name, also those not met since this process started.
+    pub fn registered(&self) -> Vec<(String, String)> {
+        let mut names: Vec<(String, String)> =
+            self.registry.tables().map(|(database, table)| (database.to_owned(), table.to_owned())).collect();
+        names.sort();
+        names
+    }
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

@@ -1,0 +1,76 @@
+use super::*;
+use crate::tables::MemoryStore;
+use millstream_codec::mysql::schema::ColumnType;
+
+const LONG: u8 = 3;
+const INT: ColumnType = ColumnType::Integer { bytes: 4, unsigned: false };
+
+fn schema(table: &str, columns: &[&str]) -> TableSchema {
+    let column = |name: &&str| ColumnSchema { name: (*name).into(), column_type: INT, primary_key: 0 };
+    TableSchema { database: "d".into(), table: table.into(), columns: columns.iter().map(column).collect() }
+}
+
+fn formats(count: usize) -> Vec<ColumnFormat> {
+    vec![ColumnFormat { type_code: LONG, meta: 0 }; count]
+}
+
+fn at(offset: u64) -> Position {
+    Position { incarnation: "one".into(), file: "b.000001".into(), offset, ..Position::default() }
+}
+
+fn tables() -> Tables {
+    Tables::open("main", Box::new(MemoryStore::default())).unwrap()
+}
+
+#[test]
+fn the_same_question_has_the_same_answer() {
+    let mut tables = tables();
+    let first = tables.resolve(schema("t", &["id"]), formats(1), &at(1)).unwrap();
+    let again = tables.resolve(schema("t", &["id"]), formats(1), &at(2)).unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    assert_eq!(first.hash, table_hash("d", "t"));
+    let other = tables.resolve(schema("t", &["id", "n"]), formats(2), &at(3)).unwrap();
+    assert_ne!(first.id, other.id);
+    assert_eq!((first.layout.version, other.layout.version), (1, 2));
+    assert_eq!(first.layout.struct_id, other.layout.struct_id);
+}
+
+#[test]
+fn the_newest_is_the_one_farthest_in_the_log() {
+    let mut tables = tables();
+    tables.resolve(schema("t", &["id", "n"]), formats(2), &at(50)).unwrap();
+    // A catch-up reader in the past.
+    tables.resolve(schema("t", &["id"]), formats(1), &at(10)).unwrap();
+    assert_eq!(tables.layout_of("d", "t").unwrap().schema.columns.len(), 2);
+    tables.resolve(schema("t", &["id"]), formats(1), &at(60)).unwrap();
+    assert_eq!(tables.layout_of("d", "t").unwrap().schema.columns.len(), 1);
+    tables.resolve(schema("a", &["id"]), formats(1), &at(70)).unwrap();
+    let names: Vec<String> = tables.tables().iter().map(|version| version.schema.table.clone()).collect();
+    assert_eq!(names, ["a", "t"]);
+    assert!(tables.layout_of("d", "nothing").is_none());
+}
+
+#[test]
+fn projections_are_made_once() {
+    let mut tables = tables();
+    let version = tables.resolve(schema("t", &["id", "n"]), formats(2), &at(1)).unwrap();
+    assert!(Arc::ptr_eq(&tables.projected(&version, &None), &version));
+    let only_id: Projection = Some(Arc::from([true, false]));
+    let projected = tables.projected(&version, &only_id);
+    assert!(Arc::ptr_eq(&tables.projected(&version, &only_id), &projected));
+    assert_ne!(projected.id, version.id);
+    assert_eq!(projected.layout.id, projected.id);
+    assert_eq!(projected.layout.columns.iter().map(|column| column.masked).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(projected.layout.struct_id, version.layout.struct_id);
+}
+
+#[test]
+fn memory_for_versions_is_bounded() {
+    let mut tables = tables();
+    for table in 0..TABLE_VERSIONS_CACHED_MAX + 10 {
+        tables.resolve(schema(&format!("t{table}"), &["id"]), formats(1), &at(1)).unwrap();
+        assert!(tables.cached <= TABLE_VERSIONS_CACHED_MAX);
+    }
+    assert!(tables.commit().unwrap());
+    assert!(!tables.commit().unwrap());
+}

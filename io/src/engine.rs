@@ -1,0 +1,288 @@
+//! The cores: starts one executor for each, lays the rings between them, and waits until each says that it is up.
+
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use glommio::net::TcpListener;
+use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
+use millstream_core::bridge::CoreLink;
+use millstream_core::engine::home::{Home, HomeConfig};
+use millstream_core::engine::hub::HubLimits;
+use millstream_core::engine::ring::{RingReceiver, RingSender, ring};
+use millstream_core::engine::shard::Shard;
+use millstream_core::engine::shared::Destination;
+use millstream_core::limits;
+use millstream_core::metrics::SharedCoreMetrics;
+use millstream_core::source::config::SourceConfig;
+use millstream_core::source::tracker::{StatementPolicy, TrackerConfig};
+
+use crate::connection;
+use crate::live::{self, Sink};
+use crate::tasks::{spawn, spawn_vital};
+use crate::worker::{HomeItem, LiveItem, PasswordCheck, Worker};
+
+/// One destination's part of the configuration.
+pub struct DestinationConfig {
+    pub shared: Arc<Destination>,
+    pub source: SourceConfig,
+    pub hold_bytes_max: usize,
+    pub event_bytes_max: usize,
+    pub statement_dml: StatementPolicy,
+}
+
+impl DestinationConfig {
+    pub fn tracker_config(&self, shards: u16, first_sequence: u64) -> TrackerConfig {
+        TrackerConfig {
+            shards,
+            hold_bytes_max: self.hold_bytes_max,
+            event_bytes_max: self.event_bytes_max,
+            statement_dml: self.statement_dml,
+            first_sequence,
+        }
+    }
+}
+
+pub struct EngineConfig {
+    /// The core that owns the source's sockets; `None`: the first worker does that too.
+    pub source_core: Option<usize>,
+    /// One worker for each; `None` is a core that the scheduler chooses.
+    pub worker_cores: Vec<Option<usize>>,
+    pub spin_before_sleep: Duration,
+    pub listen: SocketAddr,
+    pub server_id: String,
+    pub connections_max: usize,
+    pub authenticate: bool,
+    pub check: PasswordCheck,
+    pub hub: HubLimits,
+    /// Readers of the source besides the live one, of one worker core.
+    pub catchup_max: u64,
+    pub ring_bytes_max: usize,
+    pub destinations: Vec<Arc<DestinationConfig>>,
+    /// One for each worker.
+    pub links: Vec<CoreLink>,
+    pub metrics: Vec<SharedCoreMetrics>,
+    /// Set with `FromControl::Shutdown`: the source core looks at it now and then.
+    pub stopping: Arc<AtomicBool>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("cannot listen on {listen} (server.listen): {reason}")]
+    Listen { listen: SocketAddr, reason: String },
+    #[error("the executor '{name}' did not start: {reason}")]
+    Executor { name: String, reason: String },
+}
+
+/// The running cores; `join` waits until all have ended.
+pub struct Engine {
+    executors: Vec<(String, ExecutorJoinHandle<()>)>,
+}
+
+/// The rings of one worker, for one destination.
+struct WorkerRings {
+    from_source: RingReceiver<LiveItem>,
+    to_homes: Vec<RingSender<HomeItem>>,
+    from_shards: Vec<RingReceiver<HomeItem>>,
+}
+
+impl Engine {
+    /// # Errors
+    /// The port is taken, or an executor did not come up (locked memory, CPU sets).
+    pub fn start(mut config: EngineConfig) -> Result<Engine, EngineError> {
+        // Workers share the port (SO_REUSEPORT), so that a second server on it would go unnoticed: this one notices.
+        std::net::TcpListener::bind(config.listen)
+            .map_err(|error| EngineError::Listen { listen: config.listen, reason: error.to_string() })?;
+        let workers = config.worker_cores.len();
+        let apart = config.source_core.is_some() || workers > 1;
+        let (source_rings, worker_rings) = lay_rings(&config, apart);
+        let mut engine = Engine { executors: Vec::new() };
+        let (up, came_up) = mpsc::channel::<Result<(), String>>();
+        let links = std::mem::take(&mut config.links);
+        let cores = config.worker_cores.clone();
+        let config = Arc::new(config);
+        let mut names = Vec::new();
+        for (((index, link), rings), core) in links.into_iter().enumerate().zip(worker_rings).zip(cores) {
+            let name = format!("worker-{index}");
+            let spin = config.spin_before_sleep;
+            let part = WorkerPart { config: config.clone(), index, rings, apart, up: up.clone() };
+            engine.spawn(&name, core, spin, move || run_worker(part, link))?;
+            names.push(name);
+        }
+        if apart {
+            let name = "source".to_owned();
+            let (part, up) = (config.clone(), up.clone());
+            engine.spawn(&name, config.source_core, config.spin_before_sleep, move || run_source(part, source_rings, up))?;
+            names.push(name);
+        }
+        drop(up);
+        let deadline = Instant::now() + Duration::from_millis(limits::EXECUTOR_START_MS);
+        for _ in &names {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match came_up.recv_timeout(left) {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => return Err(EngineError::Executor { name: "worker".into(), reason }),
+                Err(_) => return Err(engine.why_not_up()),
+            }
+        }
+        Ok(engine)
+    }
+
+    fn spawn<F>(
+        &mut self,
+        name: &str,
+        core: Option<usize>,
+        spin: Duration,
+        task: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<(), EngineError>
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let placement = core.map_or(Placement::Unbound, Placement::Fixed);
+        let handle = LocalExecutorBuilder::new(placement)
+            .name(name)
+            .spin_before_park(spin)
+            .preempt_timer(Duration::from_micros(limits::PREEMPT_US))
+            .io_memory(limits::EXECUTOR_IO_MEMORY_BYTES)
+            .ring_depth(limits::EXECUTOR_RING_DEPTH)
+            .spawn(move || async move {
+                let latency = Latency::Matters(Duration::from_micros(limits::PREEMPT_US));
+                let queue = glommio::executor().create_task_queue(Shares::default(), latency, "engine");
+                let Ok(main) = glommio::spawn_local_into(async move { task().await }, queue) else { return };
+                main.await;
+            })
+            .map_err(|error| EngineError::Executor { name: name.to_owned(), reason: error.to_string() })?;
+        self.executors.push((name.to_owned(), handle));
+        Ok(())
+    }
+
+    /// An executor that cannot start says so only when it is joined.
+    fn why_not_up(self) -> EngineError {
+        let seconds = limits::EXECUTOR_START_MS / 1000;
+        let names: Vec<String> = self.executors.iter().map(|(name, _)| name.clone()).collect();
+        EngineError::Executor {
+            name: names.join(", "),
+            reason: format!(
+                "no answer within {seconds} s; io_uring needs locked memory: raise `ulimit -l` (LimitMEMLOCK= in \
+                 systemd) to at least 8 MiB, and the cores in [engine] must exist"
+            ),
+        }
+    }
+
+    /// Waits until every core has ended.
+    pub fn join(self) {
+        for (name, handle) in self.executors {
+            if let Err(error) = handle.join() {
+                tracing::error!(executor = name, %error, "an executor ended with an error");
+            }
+        }
+    }
+}
+
+type SourceRings = Vec<Vec<RingSender<LiveItem>>>;
+
+/// Rings from the source to each worker, and from each worker's shard to each worker's home, for every destination.
+fn lay_rings(config: &EngineConfig, apart: bool) -> (SourceRings, Vec<Vec<WorkerRings>>) {
+    let workers = config.worker_cores.len();
+    let mut source = Vec::new();
+    let mut by_worker: Vec<Vec<WorkerRings>> = (0..workers).map(|_| Vec::new()).collect();
+    if !apart {
+        return (source, by_worker);
+    }
+    // The bound is for all rings together: one from the source and `workers` between the workers, for each worker.
+    let rings = config.destinations.len().max(1) * workers * (workers + 1);
+    let bytes_max = (config.ring_bytes_max / rings).max(limits::RING_BYTES_MIN);
+    for _ in &config.destinations {
+        let mut senders = Vec::new();
+        let mut mesh: Vec<WorkerRings> = Vec::new();
+        for _ in 0..workers {
+            let (sender, receiver) = ring(limits::RING_ITEMS, bytes_max);
+            senders.push(sender);
+            mesh.push(WorkerRings { from_source: receiver, to_homes: Vec::new(), from_shards: Vec::new() });
+        }
+        for shard in 0..workers {
+            for home in 0..workers {
+                let (sender, receiver) = ring(limits::RING_ITEMS, bytes_max);
+                if let Some(rings) = mesh.get_mut(shard) {
+                    rings.to_homes.push(sender);
+                }
+                if let Some(rings) = mesh.get_mut(home) {
+                    rings.from_shards.push(receiver);
+                }
+            }
+        }
+        source.push(senders);
+        for (worker, rings) in by_worker.iter_mut().zip(mesh) {
+            worker.push(rings);
+        }
+    }
+    (source, by_worker)
+}
+
+struct WorkerPart {
+    config: Arc<EngineConfig>,
+    index: usize,
+    rings: Vec<WorkerRings>,
+    /// The source has a core of its own.
+    apart: bool,
+    up: mpsc::Sender<Result<(), String>>,
+}
+
+async fn run_worker(part: WorkerPart, link: CoreLink) {
+    let WorkerPart { config, index, rings, apart, up } = part;
+    let listener = match TcpListener::bind(config.listen) {
+        Ok(listener) => listener,
+        Err(error) => {
+            let _ = up.send(Err(format!("cannot listen on {}: {error}", config.listen)));
+            return;
+        }
+    };
+    let workers = u16::try_from(config.worker_cores.len()).unwrap_or(u16::MAX);
+    let core = u16::try_from(index).unwrap_or(u16::MAX);
+    let home_config = HomeConfig {
+        core,
+        server_id: config.server_id.clone(),
+        connections_max: config.connections_max,
+        authenticate: config.authenticate,
+        hub: config.hub.clone(),
+    };
+    let shared: Vec<Arc<Destination>> = config.destinations.iter().map(|config| config.shared.clone()).collect();
+    let metrics = config.metrics.get(index).cloned().unwrap_or_default();
+    let home = Home::new(home_config, shared, metrics, link.doorbell.clone());
+    let worker = Worker::new(home, config.destinations.clone(), link, config.check.clone(), config.catchup_max);
+    for (destination, part) in config.destinations.iter().enumerate() {
+        if !apart {
+            let shard = Box::new(Shard::new(0, 1, part.shared.tables.clone()));
+            let sink = Sink::Here { worker: worker.clone(), destination, shard };
+            spawn_vital("live", live::run(part.clone(), 1, sink));
+        }
+    }
+    for ((destination, part), rings) in config.destinations.iter().enumerate().zip(rings) {
+        let shard = Shard::new(core, workers, part.shared.tables.clone());
+        spawn_vital("encode", worker.clone().encode_loop(destination, shard, rings.from_source, rings.to_homes));
+        spawn_vital("merge", worker.clone().merge_loop(destination, rings.from_shards));
+    }
+    spawn("accept", connection::accept(worker.clone(), listener));
+    spawn_vital("control", worker.clone().listen_to_control());
+    spawn_vital("tick", worker.clone().tick());
+    let _ = up.send(Ok(()));
+    worker.until_shutdown().await;
+    // Clients are told; what is queued for them gets a moment to leave.
+    let until = Instant::now() + Duration::from_millis(limits::SHUTDOWN_MS);
+    while worker.connection_count() > 0 && Instant::now() < until {
+        glommio::timer::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn run_source(config: Arc<EngineConfig>, rings: SourceRings, up: mpsc::Sender<Result<(), String>>) {
+    let workers = u16::try_from(config.worker_cores.len()).unwrap_or(u16::MAX);
+    for (part, rings) in config.destinations.iter().zip(rings) {
+        spawn_vital("live", live::run(part.clone(), workers, Sink::Rings(rings)));
+    }
+    let _ = up.send(Ok(()));
+    while !config.stopping.load(Ordering::Acquire) {
+        glommio::timer::sleep(Duration::from_millis(limits::STOP_POLL_MS)).await;
+    }
+}

@@ -1,0 +1,12 @@
+//! The hands of Millstream: the only code that knows glommio. One thin driver for each machine of core.
+//!
+//! Nothing here decides anything about the protocol, the order of rows, or positions.
+
+mod catchup;
+pub mod clock;
+mod connection;
+pub mod engine;
+mod live;
+pub mod source;
+mod tasks;
+pub mod worker;

@@ -1,0 +1,148 @@
+//! The live stream of one destination: one reader for all its subscriptions, open as long as the process runs.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use glommio::timer::sleep;
+use millstream_core::engine::batch::{Sequence, SourceBatch};
+use millstream_core::engine::ring::RingSender;
+use millstream_core::engine::shard::Shard;
+use millstream_core::engine::shared::Destination;
+use millstream_core::limits;
+use millstream_core::position::Position;
+use millstream_core::source::error::{Disposition, SourceError};
+use millstream_core::source::start::Start;
+
+use crate::engine::DestinationConfig;
+use crate::source::SourceFeed;
+use crate::worker::{LiveItem, Worker};
+
+/// Where a live stream's batches go.
+pub enum Sink {
+    /// One core for all: encoded and handed to the views at once.
+    Here { worker: Rc<Worker>, destination: usize, shard: Box<Shard> },
+    /// A ring to each worker core.
+    Rings(Vec<RingSender<LiveItem>>),
+}
+
+impl Sink {
+    async fn started(&mut self, position: Arc<Position>, sequence: Sequence) {
+        match self {
+            Sink::Here { worker, destination, .. } => {
+                worker.home(|home| home.live_started(*destination, position, sequence));
+            }
+            Sink::Rings(rings) => {
+                for ring in rings {
+                    ring.send(LiveItem::Started(position.clone(), sequence), 0).await;
+                }
+            }
+        }
+    }
+
+    async fn halted(&mut self, reason: &str) {
+        match self {
+            Sink::Here { worker, destination, .. } => worker.home(|home| home.halted(*destination, reason)),
+            Sink::Rings(rings) => {
+                for ring in rings {
+                    ring.send(LiveItem::Halted(reason.into()), 0).await;
+                }
+            }
+        }
+    }
+
+    async fn batch(&mut self, destination: &Destination, batch: Arc<SourceBatch>) {
+        match self {
+            Sink::Here { worker, destination, shard } => worker.live_batch_here(*destination, shard, batch),
+            Sink::Rings(rings) => {
+                let bytes = batch.chunks.iter().map(bytes::Bytes::len).sum();
+                for ring in rings {
+                    if ring.push(LiveItem::Batch(batch.clone()), bytes).is_err() {
+                        destination.metrics.ring_full.add(1);
+                        ring.send(LiveItem::Batch(batch.clone()), bytes).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Runs until the executor ends. Errors that need a person halt the destination: clients are told, and the source is
+/// asked again every `limits::HALTED_RETRY_MS`, since what was wrong is mended there.
+pub async fn run(config: Arc<DestinationConfig>, workers: u16, mut sink: Sink) {
+    let shared = config.shared.clone();
+    let mut start = Start::Latest;
+    let mut sequence = limits::LIVE_FIRST_SEQUENCE - 1;
+    loop {
+        let error = match stream(&config, workers, &mut sink, &mut start, &mut sequence).await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        let reason = error.to_string();
+        shared.metrics.connected.set(0);
+        if error.disposition() == Disposition::Retry {
+            tracing::warn!(destination = %shared.name, reason, "the source cannot be reached; trying again");
+            shared.set_state("connecting", Some(reason));
+            sleep(Duration::from_millis(limits::REOPEN_MS)).await;
+            continue;
+        }
+        tracing::error!(destination = %shared.name, reason, "the source is halted: {reason}");
+        shared.set_state("halted", Some(reason.clone()));
+        shared.set_halted(Some(reason.clone()));
+        sink.halted(&reason).await;
+        sleep(Duration::from_millis(limits::HALTED_RETRY_MS)).await;
+    }
+}
+
+enum Never {}
+
+async fn stream(
+    config: &Arc<DestinationConfig>,
+    workers: u16,
+    sink: &mut Sink,
+    start: &mut Start,
+    sequence: &mut Sequence,
+) -> Result<Never, SourceError> {
+    let shared = &config.shared;
+    let interest = shared.interest();
+    let mut interest_version = interest.version;
+    let tracker = config.tracker_config(workers, *sequence + 1);
+    let mut feed =
+        SourceFeed::open(config.source.clone(), start.clone(), tracker, shared.tables.clone(), interest).await?;
+    *start = Start::Position(feed.position().clone());
+    sink.started(Arc::new(feed.position().clone()), *sequence).await;
+    shared.set_halted(None);
+    shared.set_state("streaming", None);
+    shared.set_server(feed.server(), &feed.server_info().version);
+    tracing::info!(destination = %shared.name, server = feed.server(), position = %feed.position(), "streaming");
+    loop {
+        if shared.interest_is_newer(interest_version) {
+            let interest = shared.interest();
+            interest_version = interest.version;
+            feed.set_interest(interest);
+        }
+        let changed = std::future::poll_fn(|cx| poll_interest(shared, interest_version, cx));
+        let next = match select(Box::pin(feed.next()), Box::pin(changed)).await {
+            Either::Left((next, _)) => next,
+            Either::Right(((), _)) => continue,
+        };
+        let batch = next.inspect_err(|_| *start = Start::Position(feed.position().clone()))?;
+        if let Some(last) = batch.transactions.iter().rev().find(|part| part.end != millstream_core::engine::batch::PartEnd::Open) {
+            *sequence = last.sequence;
+        }
+        *start = Start::Position(Position::clone(&batch.tail));
+        shared.observe(&feed.stats(), &batch);
+        sink.batch(shared, batch).await;
+        glommio::yield_if_needed().await;
+    }
+}
+
+fn poll_interest(shared: &Destination, version: u64, cx: &mut Context<'_>) -> Poll<()> {
+    if shared.interest_is_newer(version) {
+        return Poll::Ready(());
+    }
+    shared.source_doorbell.register(cx.waker());
+    if shared.interest_is_newer(version) { Poll::Ready(()) } else { Poll::Pending }
+}

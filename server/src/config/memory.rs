@@ -1,0 +1,71 @@
+//! What the bounds of a configuration add up to. The parts are named, so that one can see which to lower.
+
+use std::fmt;
+
+use super::model::Config;
+use super::reader::show_bytes;
+
+/// Code, stacks, the executors' registered buffers (10 MiB each), allocator slack, the control thread and its
+/// histograms, one password hash being checked (19 MiB): what does not depend on load.
+const CONSTANT_BYTES: u64 = 128 << 20;
+
+/// While one row event is decoded, its bytes and what they become are there together: text grows at most threefold on
+/// its way to UTF-8 (one byte of a cp1252 text becomes three), and a struct holds before and after.
+pub const EVENT_EXPANSION: u64 = 4;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryItem {
+    pub name: &'static str,
+    pub count: u64,
+    pub each_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryBound {
+    pub items: Vec<MemoryItem>,
+}
+
+impl MemoryBound {
+    pub fn of(config: &Config) -> Self {
+        let engine = &config.engine;
+        let workers = engine.workers() as u64;
+        let destinations = config.destinations.len().max(1) as u64;
+        let event = engine.event_bytes_max.saturating_mul(EVENT_EXPANSION);
+        let item = |name, count, each_bytes| MemoryItem { name, count, each_bytes };
+        MemoryBound {
+            items: vec![
+                item("rings: workers x ring_bytes_max", workers * destinations, engine.ring_bytes_max),
+                item("view logs: workers x view_log_bytes_max", workers, engine.view_log_bytes_max),
+                item("sending: connection_max x send_buffer_bytes_max", engine.connection_max, engine.send_buffer_bytes_max),
+                item("held transactions: destinations x hold_bytes_max", destinations, engine.hold_bytes_max),
+                item("one large event: destinations x event_bytes_max x 4", destinations, event),
+                item(
+                    "catch-up: catchup_max x (hold_bytes_max + event_bytes_max x 4)",
+                    engine.catchup_max,
+                    engine.hold_bytes_max.saturating_add(event),
+                ),
+                item("constant", 1, CONSTANT_BYTES),
+            ],
+        }
+    }
+
+    pub fn total_bytes(&self) -> u64 {
+        self.items.iter().fold(0, |sum, item| sum.saturating_add(item.bytes()))
+    }
+}
+
+impl MemoryItem {
+    pub fn bytes(&self) -> u64 {
+        self.count.saturating_mul(self.each_bytes)
+    }
+}
+
+impl fmt::Display for MemoryBound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for item in &self.items {
+            let arithmetic = format!("{} x {}", item.count, show_bytes(item.each_bytes));
+            writeln!(f, "  {:<66} {:>20} = {}", item.name, arithmetic, show_bytes(item.bytes()))?;
+        }
+        write!(f, "  {:<66} {:>20}   {}", "together, at most", "", show_bytes(self.total_bytes()))
+    }
+}

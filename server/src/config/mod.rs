@@ -1,0 +1,28 @@
+//! The configuration of `millstreamd`: one TOML file, read once at start.
+//!
+//! A file is either wholly good or refused with every complaint at once, each with its line and what to do about it.
+//! The defaults live in [`model`] alone; `conf/millstreamd.toml` documents each key and is tested to say the same.
+//! Nothing here opens a socket.
+
+mod complaint;
+mod destination;
+mod hash_password;
+mod load;
+mod memory;
+mod model;
+mod reader;
+mod sections;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_documented;
+
+pub use complaint::Complaint;
+pub use hash_password::hash_password_command;
+pub use load::{Loaded, check};
+pub use memory::{MemoryBound, MemoryItem};
+pub use model::{
+    ClientsConfig, Config, DestinationConfig, EngineConfig, ServerConfig, SourceConfig, StatementDml, TlsConfig,
+    TlsMode, UserConfig,
+};

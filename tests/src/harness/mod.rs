@@ -1,0 +1,23 @@
+//! Real servers on loopback, SQL scripts, and the corpus of known answers.
+//!
+//! What it never does: start a container, listen on anything but 127.0.0.1, or signal a process that it
+//! did not start. Every server has its own folder and port, so tests may run side by side; a server whose
+//! test program is killed is killed with it (`scripts/servers.sh start --owner`).
+//!
+//! A server that is not in the cache makes `start` answer `None`; the test then says so and ends.
+
+mod condition;
+mod corpus;
+mod flavour;
+mod mysql;
+mod session;
+mod sqlscript;
+mod tools;
+
+pub use condition::Condition;
+pub use corpus::{Answers, CorpusScript, RowEvent, TypeCase, load_corpus};
+pub use flavour::{Flavour, Kind, Version};
+pub use mysql::MysqlServer;
+pub use session::{ResultSet, Session};
+pub use sqlscript::{RunReport, SqlScript};
+pub use tools::{cache_folder, mysqlbinlog, promtool, python, repository};
