@@ -12,7 +12,7 @@ struct ClientMessage {
     hello @0 :Hello;
     subscribe @1 :Subscribe;
     ack @2 :Ack;
-    rollback @3 :Void;            # deliver again from the last durable ack on
+    rollback @3 :Void;            # deliver again what comes behind the last ack
     credit @4 :UInt64;            # so many more bytes may be sent; one message may overdraw it
     ping @5 :UInt64;              # answered by pong with the same number
     unsubscribe @6 :Void;         # end this connection cleanly; the cursor stays
@@ -132,7 +132,8 @@ struct Column {
   ordinal @2 :UInt16;
   kind @3 :ColumnKind;
   slot @4 :UInt32;                # offset in units of the field's size, or index of the pointer
-  nullSlot @5 :UInt32;            # bit of <field>IsNull; 0xffffffff where NULL is a null pointer
+  nullSlot @5 :UInt32;            # bit of <field>IsNull; 0xffffffff where NULL is a null pointer. The field's default is
+                                  # true, and what is stored is XORed with the default: bit 1 = there is a value
   mysqlType @6 :Text;             # as SHOW CREATE TABLE would print it, as far as it is known
   digits @7 :UInt8;               # fractional digits of temporal columns
   labels @8 :List(Text);          # ENUM and SET
@@ -195,7 +196,7 @@ struct Rows {
   after @5 :AnyPointer;           # List(the table's struct); insert, update
   beforePresent @6 :Data;         # bit i: column i (of Layout.columns) is in the image; empty: all are
   afterPresent @7 :Data;
-  cells @8 :List(Cell);           # what does not fit a struct
+  cells @8 :List(Cell);           # what does not fit a struct; ascending by row
   offset @9 :UInt64;              # of the event in its file
   event @10 :UInt32;              # ordinal of the event in its transaction, over all its parts
 }

@@ -8,6 +8,9 @@ pub mod mysql;
 #[cfg(not(feature = "mysql"))]
 pub mod mysql {
     pub mod error;
+    pub mod event {
+        pub mod varlen;
+    }
     pub mod gtid;
     pub mod position;
     pub mod reader;

@@ -25,9 +25,9 @@ pub enum ToControl {
     /// To be made durable. Later ones of the same subscription replace earlier ones that are not written yet.
     SaveCursor {
         cursor: Cursor,
-        /// Answered by `FromControl::CursorSaved` with the same two numbers, to the core that asked.
+        /// The core that asks, and the number by which `CursorSaved` or `CursorFailed` answers it.
         core: u16,
-        subscription_id: u64,
+        ticket: u64,
         sequence: u64,
     },
     Histograms(Box<StageHistograms>),
@@ -36,9 +36,9 @@ pub enum ToControl {
 
 #[derive(Debug)]
 pub enum FromControl {
-    CursorSaved { subscription_id: u64, sequence: u64 },
+    CursorSaved { ticket: u64, sequence: u64 },
     /// The disk refused; the position is not durable and is tried again with the next ack.
-    CursorFailed { subscription_id: u64, reason: String },
+    CursorFailed { ticket: u64, reason: String },
     /// Stop taking connections, send what is buffered, tell clients, end.
     Shutdown,
 }

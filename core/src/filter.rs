@@ -5,9 +5,11 @@
 //! never fails afterwards, whatever names the source sends.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use millstream_codec::millstream_capnp::Op;
 use millstream_codec::mysql::schema::TableSchema;
+use millstream_codec::wire::messages;
 use regex::Regex;
 
 use crate::engine::interest::Projection;
@@ -37,6 +39,14 @@ impl Default for FilterSpec {
 pub struct ColumnSpec {
     pub tables: String,
     pub columns: Vec<String>,
+}
+
+impl From<messages::Filter> for FilterSpec {
+    fn from(filter: messages::Filter) -> Self {
+        let messages::Filter { include, exclude, columns, kinds, ddl } = filter;
+        let columns = columns.into_iter().map(|of| ColumnSpec { tables: of.tables, columns: of.columns }).collect();
+        FilterSpec { include, exclude, columns, kinds, ddl }
+    }
 }
 
 /// Everything that is wrong with a [`FilterSpec`].
@@ -84,6 +94,8 @@ pub struct Filter {
     kinds: Kinds,
     ddl: bool,
     key: String,
+    /// What may be seen at all, whatever is wanted.
+    allowed: Option<Arc<Filter>>,
 }
 
 impl Filter {
@@ -115,19 +127,26 @@ impl Filter {
             return Err(FilterError { complaints });
         }
         let kinds = Kinds::new(&spec.kinds);
-        Ok(Self { include, exclude, columns, kinds, ddl: spec.ddl, key: canonical(spec, kinds) })
+        Ok(Self { include, exclude, columns, kinds, ddl: spec.ddl, key: canonical(spec, kinds), allowed: None })
     }
 
     /// Everything, DDL too.
     pub fn everything() -> Self {
         let spec = FilterSpec::default();
         let key = canonical(&spec, Kinds::ALL);
-        Self { include: Vec::new(), exclude: Vec::new(), columns: Vec::new(), kinds: Kinds::ALL, ddl: true, key }
+        Self { include: Vec::new(), exclude: Vec::new(), columns: Vec::new(), kinds: Kinds::ALL, ddl: true, key, allowed: None }
     }
 
     pub fn matches_table(&self, database: &str, table: &str) -> bool {
         let included = self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(database, table));
-        included && !self.exclude.iter().any(|pattern| pattern.matches(database, table))
+        included
+            && !self.exclude.iter().any(|pattern| pattern.matches(database, table))
+            && self.allowed.as_ref().is_none_or(|allowed| allowed.matches_table(database, table))
+    }
+
+    /// The same filter, of the tables only that `allowed` has. It belongs to the destination: keys stay as they are.
+    pub fn restricted(self, allowed: &Arc<Filter>) -> Self {
+        Filter { allowed: Some(allowed.clone()), ..self }
     }
 
     /// The columns to send; `None`: all. The columns of the primary key are always sent.

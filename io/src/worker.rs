@@ -34,8 +34,6 @@ pub struct Worker {
     pub destinations: Vec<Arc<DestinationConfig>>,
     wakers: RefCell<HashMap<u64, Waker>>,
     catchups: RefCell<HashMap<(usize, u64), Rc<CatchUp>>>,
-    /// Destinations of the saves that the control thread has not answered.
-    saving: RefCell<HashMap<u64, usize>>,
     link: CoreLink,
     check: PasswordCheck,
     catchup_permits: Rc<Semaphore>,
@@ -56,7 +54,6 @@ impl Worker {
             destinations,
             wakers: RefCell::default(),
             catchups: RefCell::default(),
-            saving: RefCell::default(),
             link,
             check,
             catchup_permits: Rc::new(Semaphore::new(catchup_max.max(1))),
@@ -109,12 +106,10 @@ impl Worker {
                         catchup.wake();
                     }
                 }
-                HomeEffect::SaveCursor { destination, name, position, subscription, sequence } => {
+                HomeEffect::SaveCursor { ticket, destination, name, position, sequence } => {
                     let Some(shared) = self.destination(destination) else { continue };
                     let cursor = Cursor { destination: shared.name.clone(), subscription: name, position };
-                    self.saving.borrow_mut().insert(subscription, destination);
-                    let core = self.link.core;
-                    self.tell_control(ToControl::SaveCursor { cursor, core, subscription_id: subscription, sequence });
+                    self.tell_control(ToControl::SaveCursor { cursor, core: self.link.core, ticket, sequence });
                 }
             }
         }
@@ -172,10 +167,10 @@ impl Worker {
 
     fn control_message(self: &Rc<Self>, message: FromControl) {
         match message {
-            FromControl::CursorSaved { subscription_id, .. } => self.saved(subscription_id, true),
-            FromControl::CursorFailed { subscription_id, reason } => {
-                tracing::error!(subscription_id, reason, "a cursor could not be made durable; it is tried again");
-                self.saved(subscription_id, false);
+            FromControl::CursorSaved { ticket, .. } => self.home(|home| home.cursor_saved(ticket, true)),
+            FromControl::CursorFailed { ticket, reason } => {
+                tracing::error!(reason, "a cursor could not be made durable; it is tried again");
+                self.home(|home| home.cursor_saved(ticket, false));
             }
             FromControl::Shutdown => {
                 self.stopping.set(true);
@@ -184,13 +179,6 @@ impl Worker {
                     waker.wake();
                 }
             }
-        }
-    }
-
-    fn saved(self: &Rc<Self>, subscription: u64, success: bool) {
-        let destination = self.saving.borrow_mut().remove(&subscription);
-        if let Some(destination) = destination {
-            self.home(|home| home.cursor_saved(destination, subscription, success));
         }
     }
 

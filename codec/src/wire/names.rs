@@ -15,7 +15,11 @@ pub fn assign_field_name<S: AsRef<str>>(existing: &[S], column: &str) -> String 
         return base;
     }
     // A digit at the end would run into the number: `item1` becomes `item1n2`, never `item12`.
-    let joint = if base.ends_with(|c: char| c.is_ascii_digit()) { "n" } else { "" };
+    let joint = if base.ends_with(|c: char| c.is_ascii_digit()) {
+        "n"
+    } else {
+        ""
+    };
     (2u32..)
         .map(|number| format!("{base}{joint}{number}"))
         .find(|name| free(name))
@@ -63,11 +67,34 @@ fn field_name(column: &str) -> String {
     name
 }
 
-/// Words of the grammar, and the names that retired ordinals take.
+/// Words of the grammar, names that hide a reader's own attribute in Python, and those that retired ordinals take.
 fn is_reserved(name: &str) -> bool {
-    const KEYWORDS: [&str; 23] = [
-        "annotation", "as", "const", "enum", "extends", "false", "fixed", "from", "group", "import", "in", "inf",
-        "interface", "nan", "of", "on", "struct", "true", "union", "using", "void", "with", "embed",
+    const KEYWORDS: [&str; 25] = [
+        "annotation",
+        "as",
+        "const",
+        "enum",
+        "extends",
+        "false",
+        "fixed",
+        "from",
+        "group",
+        "import",
+        "in",
+        "inf",
+        "interface",
+        "nan",
+        "of",
+        "on",
+        "struct",
+        "true",
+        "union",
+        "using",
+        "void",
+        "with",
+        "embed",
+        "schema",
+        "which",
     ];
     KEYWORDS.contains(&name)
         || name
@@ -83,7 +110,11 @@ fn words(name: &str) -> Vec<String> {
     let mut end = |word: &mut String| {
         if !word.is_empty() {
             let shouted = !word.bytes().any(|byte| byte.is_ascii_lowercase());
-            words.push(if shouted { word.to_ascii_lowercase() } else { word.clone() });
+            words.push(if shouted {
+                word.to_ascii_lowercase()
+            } else {
+                word.clone()
+            });
             word.clear();
         }
     };
@@ -113,10 +144,23 @@ fn push_capitalized(name: &mut String, word: &str) {
 /// The leading capitals made small, except one that begins the next word: `XMLData` becomes `xmlData`.
 fn uncapitalized(word: &str) -> String {
     let capitals = word.bytes().take_while(u8::is_ascii_uppercase).count();
-    let next_is_small = word.as_bytes().get(capitals).is_some_and(u8::is_ascii_lowercase);
-    let small = if capitals > 1 && next_is_small { capitals - 1 } else { capitals };
+    let next_is_small = word
+        .as_bytes()
+        .get(capitals)
+        .is_some_and(u8::is_ascii_lowercase);
+    let small = if capitals > 1 && next_is_small {
+        capitals - 1
+    } else {
+        capitals
+    };
     word.char_indices()
-        .map(|(index, c)| if index < small { c.to_ascii_lowercase() } else { c })
+        .map(|(index, c)| {
+            if index < small {
+                c.to_ascii_lowercase()
+            } else {
+                c
+            }
+        })
         .collect()
 }
 
@@ -127,7 +171,11 @@ mod tests {
     #[test]
     fn columns_become_fields() {
         fn check(column: &str, field: &str) {
-            assert_eq!(assign_field_name::<&str>(&[], column), field, "of {column:?}");
+            assert_eq!(
+                assign_field_name::<&str>(&[], column),
+                field,
+                "of {column:?}"
+            );
         }
         check("id", "id");
         check("ID", "id");
@@ -143,6 +191,7 @@ mod tests {
         check("", "c");
         check("$%", "c");
         check("union", "unionColumn");
+        check("schema", "schemaColumn");
         check("retired", "retired");
         check("retired7", "retired7Column");
     }

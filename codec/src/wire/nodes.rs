@@ -13,12 +13,13 @@ pub(super) fn compile(layout: &Layout, declared: &Declared<'_>) -> Vec<Vec<u8>> 
     let file_name = format!("{}.{}.capnp", layout.database, layout.table).replace('/', "_");
     let count = |text: &str| u32::try_from(text.len()).unwrap_or(0);
     let prefix_length = count(&file_name) + 1;
-    let frame = |message: &Builder<HeapAllocator>| capnp::serialize::write_message_to_words(message);
+    let frame =
+        |message: &Builder<HeapAllocator>| capnp::serialize::write_message_to_words(message);
 
     let mut message = Builder::new_default();
     let mut root = message.init_root::<node::Builder<'_>>();
     root.set_id(layout.struct_id);
-    root.set_display_name(&format!("{file_name}:{}", declared.struct_name));
+    root.set_display_name(format!("{file_name}:{}", declared.struct_name).as_str());
     root.set_display_name_prefix_length(prefix_length);
     root.set_scope_id(layout.file_id);
     fill_struct(root.init_struct(), layout, declared);
@@ -27,7 +28,7 @@ pub(super) fn compile(layout: &Layout, declared: &Declared<'_>) -> Vec<Vec<u8>> 
     let mut message = Builder::new_default();
     let mut root = message.init_root::<node::Builder<'_>>();
     root.set_id(declared.annotation_id);
-    root.set_display_name(&format!("{file_name}:{COLUMN_ANNOTATION}"));
+    root.set_display_name(format!("{file_name}:{COLUMN_ANNOTATION}").as_str());
     root.set_display_name_prefix_length(prefix_length);
     root.set_scope_id(layout.file_id);
     let mut annotation = root.init_annotation();
@@ -68,7 +69,10 @@ fn fill_struct(mut builder: node::struct_::Builder<'_>, layout: &Layout, declare
         if let Some(column) = declared_field.column {
             let mut annotation = field.reborrow().init_annotations(1).get(0);
             annotation.set_id(declared.annotation_id);
-            annotation.reborrow().init_value().set_text(column.name.as_str());
+            annotation
+                .reborrow()
+                .init_value()
+                .set_text(column.name.as_str());
             annotation.init_brand();
         }
         fill_slot(field.init_slot(), declared_field);
@@ -110,7 +114,10 @@ fn fill_type(mut builder: type_::Builder<'_>, kind: FieldKind) {
         | ColumnKind::Uuid => builder.set_text(()),
         ColumnKind::Data | ColumnKind::Geometry => builder.set_data(()),
         ColumnKind::Vector => builder.init_list().init_element_type().set_float32(()),
-        ColumnKind::Unknown => builder.init_any_pointer().init_unconstrained().set_any_kind(()),
+        ColumnKind::Unknown => builder
+            .init_any_pointer()
+            .init_unconstrained()
+            .set_any_kind(()),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::layout::{ColumnKind, Declared, DeclaredField, FieldKind, Layout};
+use super::layout::{ColumnKind, Declared, DeclaredField, FieldKind, Layout, capnp_type};
 
 /// The name of the annotation declared in every file.
 pub(super) const COLUMN_ANNOTATION: &str = "column";
@@ -16,14 +16,28 @@ pub(super) fn capnp_text(layout: &Layout, declared: &Declared<'_>) -> String {
     push(&mut out, format_args!("@{:#018x};\n", layout.file_id));
     push(
         &mut out,
-        format_args!("# Table {}.{}, layout version {}.\n", comment(&layout.database), comment(&layout.table), layout.version),
+        format_args!(
+            "# Table {}.{}, layout version {}.\n",
+            comment(&layout.database),
+            comment(&layout.table),
+            layout.version
+        ),
     );
     out.push_str("# Ordinals are never used again. `<field>IsNull` is true wherever there is no value to read.\n\n");
     push(
         &mut out,
-        format_args!("annotation {COLUMN_ANNOTATION} @{:#018x} (field) :Text;  # the column's own name\n\n", declared.annotation_id),
+        format_args!(
+            "annotation {COLUMN_ANNOTATION} @{:#018x} (field) :Text;  # the column's own name\n\n",
+            declared.annotation_id
+        ),
     );
-    push(&mut out, format_args!("struct {} @{:#018x} {{\n", declared.struct_name, layout.struct_id));
+    push(
+        &mut out,
+        format_args!(
+            "struct {} @{:#018x} {{\n",
+            declared.struct_name, layout.struct_id
+        ),
+    );
     for (ordinal, field) in declared.fields.iter().enumerate() {
         push_field(&mut out, ordinal, field);
     }
@@ -32,7 +46,10 @@ pub(super) fn capnp_text(layout: &Layout, declared: &Declared<'_>) -> String {
 }
 
 fn push_field(out: &mut String, ordinal: usize, field: &DeclaredField<'_>) {
-    push(out, format_args!("  {} @{ordinal} :{}", field.name, type_name(field.kind)));
+    push(
+        out,
+        format_args!("  {} @{ordinal} :{}", field.name, type_name(field.kind)),
+    );
     if let FieldKind::IsNull(_) = field.kind {
         out.push_str(" = true");
     }
@@ -40,45 +57,29 @@ fn push_field(out: &mut String, ordinal: usize, field: &DeclaredField<'_>) {
         out.push_str(";\n");
         return;
     };
-    push(out, format_args!(" ${COLUMN_ANNOTATION}({});  # {}", literal(&column.name), comment(&column.mysql_type)));
+    push(
+        out,
+        format_args!(
+            " ${COLUMN_ANNOTATION}({});  # {}",
+            literal(&column.name),
+            comment(&column.mysql_type)
+        ),
+    );
     if column.primary_key != 0 {
         push(out, format_args!(", primary key {}", column.primary_key));
     }
-    if let ColumnKind::Date | ColumnKind::Datetime | ColumnKind::Timestamp | ColumnKind::Time = column.kind {
+    if let ColumnKind::Date | ColumnKind::Datetime | ColumnKind::Timestamp | ColumnKind::Time =
+        column.kind
+    {
         out.push_str(", microseconds");
     }
     out.push('\n');
 }
 
-pub(super) fn type_name(kind: FieldKind) -> &'static str {
-    let kind = match kind {
-        FieldKind::IsNull(_) => return "Bool",
-        FieldKind::Value(kind) => kind,
-    };
+fn type_name(kind: FieldKind) -> &'static str {
     match kind {
-        ColumnKind::Int8 => "Int8",
-        ColumnKind::Int16 => "Int16",
-        ColumnKind::Int32 => "Int32",
-        ColumnKind::Int64
-        | ColumnKind::Date
-        | ColumnKind::Datetime
-        | ColumnKind::Timestamp
-        | ColumnKind::Time => "Int64",
-        ColumnKind::Uint8 => "UInt8",
-        ColumnKind::Uint16 | ColumnKind::Enum | ColumnKind::Year => "UInt16",
-        ColumnKind::Uint32 => "UInt32",
-        ColumnKind::Uint64 | ColumnKind::Bit | ColumnKind::Set => "UInt64",
-        ColumnKind::Float32 => "Float32",
-        ColumnKind::Float64 => "Float64",
-        ColumnKind::Decimal
-        | ColumnKind::Text
-        | ColumnKind::Json
-        | ColumnKind::Inet6
-        | ColumnKind::Inet4
-        | ColumnKind::Uuid => "Text",
-        ColumnKind::Data | ColumnKind::Geometry => "Data",
-        ColumnKind::Vector => "List(Float32)",
-        ColumnKind::Unknown => "AnyPointer",
+        FieldKind::IsNull(_) => "Bool",
+        FieldKind::Value(kind) => capnp_type(kind),
     }
 }
 
@@ -100,7 +101,9 @@ fn literal(text: &str) -> String {
     for character in text.chars() {
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            '\0'..='\x1f' | '\x7f' => push(&mut out, format_args!("\\x{:02x}", u32::from(character))),
+            '\0'..='\x1f' | '\x7f' => {
+                push(&mut out, format_args!("\\x{:02x}", u32::from(character)))
+            }
             _ => out.push(character),
         }
     }

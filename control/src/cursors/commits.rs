@@ -108,8 +108,8 @@ impl CursorCommits {
     }
 
     /// A cursor to be made durable; answers at once only where that can never be.
-    pub fn save(&mut self, cursor: Cursor, core: u16, subscription_id: u64, sequence: u64) -> Option<(u16, FromControl)> {
-        let refuse = |reason: String| Some((core, FromControl::CursorFailed { subscription_id, reason }));
+    pub fn save(&mut self, cursor: Cursor, core: u16, ticket: u64, sequence: u64) -> Option<(u16, FromControl)> {
+        let refuse = |reason: String| Some((core, FromControl::CursorFailed { ticket, reason }));
         let Some(destination) = self.destinations.iter_mut().find(|known| known.name == cursor.destination) else {
             return refuse(format!("no destination '{}' has cursors here", cursor.destination));
         };
@@ -119,7 +119,7 @@ impl CursorCommits {
         }
         destination.newest.insert(cursor.subscription.clone(), cursor.position);
         destination.dirty.insert(cursor.subscription);
-        destination.waiting.insert((core, subscription_id), sequence);
+        destination.waiting.insert((core, ticket), sequence);
         None
     }
 
@@ -173,18 +173,18 @@ impl CursorCommits {
                     finished.saved += job.changed.len() as u64;
                     let changed: BTreeSet<_> = job.changed.into_iter().collect();
                     self.book.insert(job.cursors.into_iter().filter(|cursor| changed.contains(&cursor.subscription)));
-                    finished.answers.extend(asked.into_iter().map(|((core, subscription_id), sequence)| {
-                        (core, FromControl::CursorSaved { subscription_id, sequence })
+                    finished.answers.extend(asked.into_iter().map(|((core, ticket), sequence)| {
+                        (core, FromControl::CursorSaved { ticket, sequence })
                     }));
                 }
                 Err(error) => {
                     destination.not_before = Some(now + RETRY_INTERVAL);
                     destination.dirty.extend(job.changed);
-                    for ((core, subscription_id), sequence) in asked {
+                    for ((core, ticket), sequence) in asked {
                         // A newer one that came meanwhile stands for both.
-                        destination.waiting.entry((core, subscription_id)).or_insert(sequence);
+                        destination.waiting.entry((core, ticket)).or_insert(sequence);
                         let reason = error.to_string();
-                        finished.answers.push((core, FromControl::CursorFailed { subscription_id, reason }));
+                        finished.answers.push((core, FromControl::CursorFailed { ticket, reason }));
                     }
                     finished.failures.push((destination.name.clone(), error));
                 }
@@ -256,7 +256,7 @@ mod tests {
 
     fn saved(finished: &Finished) -> Vec<(u16, u64, u64)> {
         let saved = finished.answers.iter().filter_map(|(core, answer)| match answer {
-            FromControl::CursorSaved { subscription_id, sequence } => Some((*core, *subscription_id, *sequence)),
+            FromControl::CursorSaved { ticket, sequence } => Some((*core, *ticket, *sequence)),
             _ => None,
         });
         saved.collect()
@@ -306,7 +306,7 @@ mod tests {
         commits.save(cursor("a", 1), 0, 10, 1);
         let jobs = commits.begin(start);
         let finished = commits.finish(run(jobs), start);
-        assert!(matches!(&finished.answers[..], [(0, FromControl::CursorFailed { subscription_id: 10, .. })]));
+        assert!(matches!(&finished.answers[..], [(0, FromControl::CursorFailed { ticket: 10, .. })]));
         assert_eq!(finished.failures.len(), 1);
         assert_eq!(commits.book().durable("orders", "a"), None);
 
@@ -326,7 +326,7 @@ mod tests {
     fn unknown_destinations_and_too_many_names_are_refused() {
         let (mut commits, _) = open();
         let other = Cursor { destination: "other".into(), ..cursor("a", 1) };
-        assert!(matches!(commits.save(other, 3, 1, 1), Some((3, FromControl::CursorFailed { subscription_id: 1, .. }))));
+        assert!(matches!(commits.save(other, 3, 1, 1), Some((3, FromControl::CursorFailed { ticket: 1, .. }))));
         for number in 0..CURSORS_MAX {
             assert!(commits.save(cursor(&format!("s{number}"), 1), 0, 1, 1).is_none());
         }

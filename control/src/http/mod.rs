@@ -94,4 +94,4 @@ pub(crate) fn now_us() -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

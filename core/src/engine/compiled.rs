@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use millstream_codec::wire::layout::Layout;
+use millstream_codec::wire::layout::{Layout, capnp_type};
 use millstream_codec::wire::messages::ServerMessage;
 pub use millstream_codec::wire::messages::CompiledField;
 
@@ -43,7 +43,7 @@ pub fn first_break(compiled: &[CompiledField], layout: &Layout) -> Option<Schema
                           `millstream schema export`";
             return Some(broken(field, reason.to_owned()));
         };
-        let capnp_type = column.capnp_type();
+        let capnp_type = capnp_type(column.kind);
         (capnp_type != field.type_name)
             .then(|| broken(field, format!("compiled as {}, now {capnp_type}", field.type_name)))
     })

@@ -21,7 +21,7 @@ use crate::engine::shared::{Claim, Claimed, Destination};
 use crate::engine::subscription::Subscription;
 use crate::engine::batch::Sequence;
 use crate::engine::view::LogEntry;
-use crate::filter::{Filter, FilterSpec};
+use crate::filter::Filter;
 use crate::limits;
 use crate::metrics::{SharedCoreMetrics, Stage, StageHistograms};
 use crate::position::Position;
@@ -45,7 +45,7 @@ pub enum HomeEffect {
     /// The catch-up may go on: there is room, or the live stream has moved.
     ResumeCatchUp { destination: usize, subscription: u64 },
     /// Make it durable, and answer by `cursor_saved`.
-    SaveCursor { destination: usize, name: Arc<str>, position: Arc<Position>, subscription: u64, sequence: Sequence },
+    SaveCursor { ticket: u64, destination: usize, name: Arc<str>, position: Arc<Position>, sequence: Sequence },
 }
 
 /// Bytes for one connection's socket, in this order, and what to report when they are written.
@@ -85,6 +85,14 @@ enum State {
     Closing,
 }
 
+/// A cursor on its way to the store; its subscription may be gone when the answer comes.
+struct PendingSave {
+    destination: usize,
+    subscription: u64,
+    name: Arc<str>,
+    position: Arc<Position>,
+}
+
 /// A Subscribe that was understood.
 struct Request {
     destination: usize,
@@ -109,6 +117,8 @@ pub struct Home {
     hubs: Vec<Hub>,
     connections: HashMap<u64, Connection>,
     next_id: u64,
+    /// By ticket; answered in the order in which they were asked for.
+    saves: HashMap<u64, PendingSave>,
     /// Encoded Layout messages, by destination and layout id.
     layouts: HashMap<(usize, u32), Arc<[u8]>>,
     effects: VecDeque<HomeEffect>,
@@ -131,6 +141,7 @@ impl Home {
             config,
             connections: HashMap::new(),
             next_id: 1,
+            saves: HashMap::new(),
             layouts: HashMap::new(),
             effects: VecDeque::new(),
             histograms: StageHistograms::default(),
@@ -196,11 +207,11 @@ impl Home {
         if let Some(mut subscription) = hub.unsubscribe(id)
             && let Some(name) = subscription.name.clone()
         {
-            // What was acknowledged is saved, also when nobody waits for the answer any more.
-            if let Some((position, sequence)) = subscription.take_save() {
-                self.effects.push_back(HomeEffect::SaveCursor { destination, name: name.clone(), position, subscription: id, sequence });
-            }
             hub.destination.release(&name, Claim { core: self.config.core, connection: subscription.connection });
+            // What was acknowledged is saved, also when nobody waits for the answer any more.
+            if let Some((position, sequence)) = subscription.take_last_save() {
+                self.ask_to_save(destination, id, name, position, sequence);
+            }
         }
         self.hub_effects(destination);
     }
@@ -342,7 +353,7 @@ impl Home {
             return;
         };
         let Some(shared) = self.hubs.get(destination).map(|hub| hub.destination.clone()) else { return };
-        let filter = match Filter::compile(&FilterSpec::from(request.filter)).map(|filter| filter.restricted(&shared.allowed)) {
+        let filter = match Filter::compile(&request.filter.into()).map(|filter| filter.restricted(&shared.allowed)) {
             Ok(filter) => Arc::new(filter),
             Err(error) => {
                 self.fail(id, "bad_filter", &error.to_string(), false);
@@ -487,7 +498,7 @@ impl Home {
         match subscription.name.clone() {
             Some(name) => {
                 if let Some((position, sequence)) = subscription.take_save() {
-                    self.effects.push_back(HomeEffect::SaveCursor { destination, name, position, subscription: id, sequence });
+                    self.ask_to_save(destination, id, name, position, sequence);
                 }
             }
             None => {
@@ -500,21 +511,35 @@ impl Home {
         }
     }
 
+    fn ask_to_save(&mut self, destination: usize, subscription: u64, name: Arc<str>, position: Arc<Position>, sequence: Sequence) {
+        let ticket = self.next_id;
+        self.next_id += 1;
+        let pending = PendingSave { destination, subscription, name: name.clone(), position: position.clone() };
+        self.saves.insert(ticket, pending);
+        self.effects.push_back(HomeEffect::SaveCursor { ticket, destination, name, position, sequence });
+    }
+
     /// The answer to `HomeEffect::SaveCursor`.
-    pub fn cursor_saved(&mut self, destination: usize, id: u64, success: bool) {
-        let Some(hub) = self.hubs.get_mut(destination) else { return };
-        let (epoch, shared) = (hub.destination.epoch, hub.destination.clone());
-        let Some(subscription) = hub.subscription(id) else { return };
+    pub fn cursor_saved(&mut self, ticket: u64, success: bool) {
+        let Some(save) = self.saves.remove(&ticket) else { return };
+        let Some(hub) = self.hubs.get_mut(save.destination) else { return };
+        if success {
+            hub.destination.set_durable(&save.name, save.position);
+        }
+        let epoch = hub.destination.epoch;
+        let Some(subscription) = hub.subscription(save.subscription) else { return };
         let connection = subscription.connection;
-        if let Some((position, sequence)) = subscription.saved(success) {
-            if let Some(name) = &subscription.name {
-                shared.set_durable(name, position.clone());
-            }
+        let saved = subscription.saved(success);
+        if !subscription.announced {
+            self.begun(save.destination, save.subscription);
+            return;
+        }
+        if let Some((position, sequence)) = saved {
             let acked = ServerMessage::Acked { epoch, sequence, position: position.to_wire() };
             self.queue(connection, acked.encode());
         }
         if success {
-            self.save(destination, id);
+            self.save(save.destination, save.subscription);
         }
     }
 
@@ -618,11 +643,6 @@ impl Home {
                     }
                 }
                 HubEffect::Begun { subscription } => self.begun(destination, subscription),
-                HubEffect::Failed { subscription, reason } => {
-                    if let Some(connection) = self.connection_of(destination, subscription) {
-                        self.fail(connection, "encoding_failed", &reason, false);
-                    }
-                }
             }
         }
     }
@@ -631,15 +651,20 @@ impl Home {
         Some(self.hubs.get_mut(destination)?.subscription(subscription)?.connection)
     }
 
+    /// Tells the client where it begins; a new cursor is made durable first.
     fn begun(&mut self, destination: usize, id: u64) {
         let Some(hub) = self.hubs.get_mut(destination) else { return };
         let (epoch, name) = (hub.destination.epoch, hub.destination.name.clone());
         let Some(subscription) = hub.subscription(id) else { return };
+        if subscription.awaits_first_save() {
+            self.save(destination, id);
+            return;
+        }
         let Some(position) = subscription.cursor().map(Position::to_wire) else { return };
+        subscription.announced = true;
         let connection = subscription.connection;
         let token = ResumeToken { destination: name.to_string(), position: position.clone() }.encode();
         self.queue(connection, ServerMessage::Subscribed { epoch, position, token }.encode());
-        self.save(destination, id);
     }
 
     // ------------------------------------------------------------------------------------------------------ sending
@@ -719,6 +744,10 @@ impl Home {
             .collect();
         for (id, destination, subscription) in subscribed {
             let Some(hub) = self.hubs.get_mut(destination) else { continue };
+            if hub.subscription(subscription).is_some_and(|state| !state.announced && state.has_begun()) {
+                self.begun(destination, subscription);
+                continue;
+            }
             let moved = hub.adopt_tail(subscription);
             let lag_us = hub.destination.lag_us(now_us);
             let idle = self
@@ -736,7 +765,9 @@ impl Home {
                 };
                 self.queue(id, ServerMessage::Heartbeat(Box::new(heartbeat)).encode());
             }
-            if moved {
+            // Also what could not be saved before is tried again.
+            let dirty = self.hubs.get_mut(destination).and_then(|hub| hub.subscription(subscription)).is_some_and(|state| state.name.is_some());
+            if moved || dirty {
                 self.save(destination, subscription);
             }
         }

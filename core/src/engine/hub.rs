@@ -41,8 +41,6 @@ pub enum HubEffect {
     Begun { subscription: u64 },
     /// It may have something to send.
     Ready { subscription: u64 },
-    /// It cannot go on.
-    Failed { subscription: u64, reason: String },
 }
 
 /// What a catch-up does next.
@@ -211,11 +209,11 @@ impl Hub {
         self.effects.push(HubEffect::StartCatchUp { subscription: id, start, first_sequence, interest });
     }
 
-    /// The client asks for everything behind its last durable ack again.
-    pub fn roll_back(&mut self, id: u64) -> Option<Arc<Position>> {
+    /// The client asks for everything behind its last ack again.
+    pub fn roll_back(&mut self, id: u64) -> Option<Position> {
         let subscription = self.subscription(id)?;
         let (position, sequence) = subscription.roll_back()?;
-        self.start_catchup(id, Start::Position(Position::clone(&position)), sequence + 1);
+        self.start_catchup(id, Start::Position(position.clone()), sequence + 1);
         Some(position)
     }
 
@@ -323,10 +321,6 @@ impl Hub {
         for view in live {
             let Some(log) = self.views.get_mut(&view) else { continue };
             log.seal(now_us);
-            if let Some(error) = log.broken() {
-                self.fail_view(view, &error.to_string());
-                continue;
-            }
             if log.log_bytes() > 0 {
                 self.release(view);
                 self.notify(view);
@@ -341,12 +335,6 @@ impl Hub {
             .collect();
         for id in waiting {
             self.try_join(id);
-        }
-    }
-
-    fn fail_view(&mut self, view: ViewId, reason: &str) {
-        for entry in self.entries.values().filter(|entry| entry.subscription.view == view) {
-            self.effects.push(HubEffect::Failed { subscription: entry.subscription.id, reason: reason.to_owned() });
         }
     }
 
@@ -474,10 +462,6 @@ impl Hub {
         let Some(view) = self.views.get_mut(&private) else { return CatchUpStep::Done };
         view.end_batch(&tail, sequence);
         view.seal(now_us);
-        if let Some(error) = view.broken() {
-            self.fail_view(private, &error.to_string());
-            return CatchUpStep::Done;
-        }
         self.effects.push(HubEffect::Ready { subscription: id });
         if arrived {
             return self.splice(id);

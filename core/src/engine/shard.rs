@@ -149,7 +149,7 @@ impl Shard {
             let encoded = RowsEvent::parse(event.type_code, body).map_err(|error| error.to_string()).and_then(|rows| {
                 self.encoder
                     .encode(&version.program, &rows, &mut output.slab, PIECE_BYTES_MAX, |rows| {
-                        let first_row = counted.wrapping_add(rows.first_row);
+                        let first_row = counted.wrapping_add(rows.first_row_in_event);
                         pieces.push(Piece { event: index, plan: plan.clone(), projection, first_row, rows });
                     })
                     .map_err(|error| error.to_string())

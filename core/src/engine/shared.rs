@@ -26,7 +26,7 @@ pub struct Destination {
     pub metrics: SharedSourceMetrics,
     pub status: Mutex<SourceStatus>,
     /// What may be read at all, whatever a subscription asks for.
-    pub allowed: Filter,
+    pub allowed: Arc<Filter>,
     interest: Mutex<Arc<InterestSet>>,
     interest_version: AtomicU64,
     next_view: AtomicU64,
@@ -66,7 +66,7 @@ impl Destination {
         epoch: u64,
         tables: Arc<Mutex<Tables>>,
         metrics: SharedSourceMetrics,
-        allowed: Filter,
+        allowed: Arc<Filter>,
         cursors: impl IntoIterator<Item = (Arc<str>, Arc<Position>)>,
     ) -> Self {
         let names = cursors

@@ -74,11 +74,11 @@ pub struct Subscription {
     /// Behind everything that is acknowledged; set once the start is known.
     cursor: Option<Position>,
     cursor_sequence: Sequence,
-    /// Made durable, with the sequence that it stands behind.
-    durable: Option<(Arc<Position>, Sequence)>,
     /// A save that was not answered yet.
     saving: Option<(Arc<Position>, Sequence)>,
     dirty: bool,
+    /// The client was told where it begins. A new cursor is durable before that, so that it is found again.
+    pub announced: bool,
 }
 
 /// Why an ack was refused; the cursor has not moved.
@@ -117,9 +117,9 @@ impl Subscription {
             acked_sequence: 0,
             cursor: None,
             cursor_sequence: 0,
-            durable: None,
             saving: None,
             dirty: false,
+            announced: false,
         }
     }
 
@@ -129,24 +129,21 @@ impl Subscription {
         self.cursor_sequence = sequence;
         self.sent_sequence = sequence;
         self.acked_sequence = sequence;
-        if durable {
-            self.durable = Some((Arc::new(position.clone()), sequence));
-        } else {
-            // A named subscription exists from here on, also if its client never acknowledges anything.
-            self.dirty = self.name.is_some();
-        }
+        // A named subscription exists from here on, also if its client never acknowledges anything.
+        self.dirty = !durable && self.name.is_some();
     }
 
     pub fn has_begun(&self) -> bool {
         self.cursor.is_some()
     }
 
-    pub fn cursor(&self) -> Option<&Position> {
-        self.cursor.as_ref()
+    /// Its first cursor is on its way to the store.
+    pub fn awaits_first_save(&self) -> bool {
+        !self.announced && (self.dirty || self.saving.is_some())
     }
 
-    pub fn durable(&self) -> Option<&(Arc<Position>, Sequence)> {
-        self.durable.as_ref()
+    pub fn cursor(&self) -> Option<&Position> {
+        self.cursor.as_ref()
     }
 
     pub fn unacked_transactions(&self) -> u64 {
@@ -166,7 +163,7 @@ impl Subscription {
 
     /// The next entry, if the client's credit and its acks allow it.
     pub fn next_entry<'a>(&self, view: &'a View, unacked_transactions_max: u64) -> Option<&'a Arc<LogEntry>> {
-        if self.credit_bytes <= 0 || self.unacked_transactions >= unacked_transactions_max || !self.has_begun() {
+        if self.credit_bytes <= 0 || self.unacked_transactions >= unacked_transactions_max || !self.announced {
             return None;
         }
         view.entry(self.next_index)
@@ -243,6 +240,13 @@ impl Subscription {
         self.saving.clone()
     }
 
+    /// What is not on its way to the store yet when the subscription ends.
+    pub fn take_last_save(&mut self) -> Option<(Arc<Position>, Sequence)> {
+        let position = self.cursor.clone().filter(|_| self.dirty)?;
+        self.dirty = false;
+        Some((Arc::new(position), self.cursor_sequence))
+    }
+
     /// The save was answered; what is durable now is returned.
     pub fn saved(&mut self, success: bool) -> Option<(Arc<Position>, Sequence)> {
         let saving = self.saving.take()?;
@@ -250,24 +254,17 @@ impl Subscription {
             self.dirty = true;
             return None;
         }
-        self.durable = Some(saving.clone());
         Some(saving)
     }
 
-    /// Back to the last durable position: everything sent behind it is sent again.
-    pub fn roll_back(&mut self) -> Option<(Arc<Position>, Sequence)> {
-        let (position, sequence) = self.durable.clone().or_else(|| {
-            let cursor = self.cursor.clone()?;
-            Some((Arc::new(cursor), self.cursor_sequence))
-        })?;
-        self.cursor = Some(Position::clone(&position));
-        self.cursor_sequence = sequence;
-        self.sent_sequence = sequence;
-        self.acked_sequence = sequence;
+    /// Back to the last ack: everything sent behind it is sent again.
+    pub fn roll_back(&mut self) -> Option<(Position, Sequence)> {
+        let position = self.cursor.clone()?;
+        self.sent_sequence = self.cursor_sequence;
+        self.acked_sequence = self.cursor_sequence;
         self.sent.clear();
         self.unacked_transactions = 0;
-        self.dirty = false;
-        Some((position, sequence))
+        Some((position, self.cursor_sequence))
     }
 
     pub fn status(&self, destination: &Arc<str>, client: &str, peer: &str) -> SubscriptionStatus {

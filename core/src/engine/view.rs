@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use millstream_codec::mysql::gtid::{ExecutedGtids, Gtid};
-use millstream_codec::wire::batch::{BatchBuilder, BatchError, DdlRef, FragmentBegin, FragmentEnd, RowsOrigin};
+use millstream_codec::wire::batch::{BatchBuilder, FragmentEnd, FragmentHead, RowsHead};
 use millstream_codec::wire::layout::Layout;
 
 use crate::engine::batch::{Ddl, PartEnd, Sequence, TransactionPart};
@@ -92,7 +92,6 @@ pub struct View {
     log: VecDeque<Arc<LogEntry>>,
     first_index: u64,
     log_bytes: usize,
-    broken: Option<BatchError>,
     text: String,
     other_text: String,
 }
@@ -117,7 +116,6 @@ impl View {
             log: VecDeque::new(),
             first_index: 0,
             log_bytes: 0,
-            broken: None,
             text: String::new(),
             other_text: String::new(),
         }
@@ -133,20 +131,9 @@ impl View {
         self.tail.is_some()
     }
 
-    /// What could not be put into a batch breaks the view: its subscriptions are told and closed.
-    fn check(&mut self, result: Result<(), BatchError>) {
-        if let Err(error) = result {
-            self.broken.get_or_insert(error);
-        }
-    }
-
-    pub fn broken(&self) -> Option<BatchError> {
-        self.broken
-    }
-
-    fn open_fragment(&mut self, part: &TransactionPart) -> Result<(), BatchError> {
+    fn open_fragment(&mut self, part: &TransactionPart) {
         if self.fragment {
-            return Ok(());
+            return;
         }
         self.fragment = true;
         self.text.clear();
@@ -154,29 +141,28 @@ impl View {
             // Writing into a String cannot fail.
             let _ = write!(self.text, "{gtid}");
         }
-        self.builder.begin_fragment(&FragmentBegin {
+        self.builder.begin_fragment(&FragmentHead {
             sequence: part.sequence,
             commit_time_us: part.commit_time_us,
             time_precision_us: part.time_precision_us,
             // A part that begins anew (after a reconnect) makes clients forget what they held of it.
             begin: part.begin || self.open != Some(part.sequence),
+            start: (&part.start.file, part.start.offset),
             gtid: &self.text,
-            start_file: &part.start.file,
-            start_offset: part.start.offset,
-        })
+        });
     }
 
     pub fn push_rows(&mut self, part: &TransactionPart, piece: &Piece, output: &ShardOutput, received_us: i64) {
         let Some(event) = output.batch.events.get(piece.event as usize) else { return };
         let Some(version) = piece.plan.versions.get(piece.projection) else { return };
-        let origin = RowsOrigin {
-            layout_id: version.layout.id,
+        self.open_fragment(part);
+        let head = RowsHead {
+            layout: version.layout.id,
             first_row: piece.first_row,
             event_offset: event.offset,
             event: event.index,
         };
-        let pushed = self.open_fragment(part).and_then(|()| self.builder.push_rows(&piece.rows.as_ref(&output.slab), origin));
-        self.check(pushed);
+        self.builder.push_rows(&head, &piece.rows, &output.slab);
         if self.layouts.iter().all(|layout| layout.id != version.layout.id) {
             self.layouts.push(version.layout.clone());
         }
@@ -185,14 +171,8 @@ impl View {
     }
 
     pub fn push_ddl(&mut self, part: &TransactionPart, ddl: &Ddl, received_us: i64) {
-        let ddl = DdlRef {
-            database: &ddl.database,
-            statement: &ddl.statement,
-            kind: ddl.kind,
-            tables: &ddl.table_names(),
-        };
-        let pushed = self.open_fragment(part).and_then(|()| self.builder.push_ddl(&ddl));
-        self.check(pushed);
+        self.open_fragment(part);
+        self.builder.push_ddl(&ddl.database, &ddl.statement, ddl.kind, &ddl.table_names());
         self.received_us = received_us;
     }
 
@@ -200,8 +180,7 @@ impl View {
     pub fn end_part(&mut self, part: &TransactionPart) {
         let concerns = self.open == Some(part.sequence);
         if concerns && (part.truncate_to.is_some() || part.end != PartEnd::Open) {
-            let opened = self.open_fragment(part);
-            self.check(opened);
+            self.open_fragment(part);
         }
         if let Some(open_xa) = &part.open_xa {
             self.open_xa = Some(open_xa.clone());
@@ -234,19 +213,13 @@ impl View {
             }
             self.marks.push(mark);
         }
-        if let Some(event) = part.truncate_to {
-            self.builder.truncate_to(event);
-        }
-        let ended = self.builder.end_fragment(match part.end {
-            PartEnd::Open => FragmentEnd::Open,
-            PartEnd::Abort => FragmentEnd::Abort,
-            PartEnd::Commit => FragmentEnd::Commit {
-                file: &part.position.file,
-                offset: part.position.offset,
-                gtid_delta: &self.other_text,
-            },
+        self.builder.end_fragment(&FragmentEnd {
+            commit,
+            abort: part.end == PartEnd::Abort,
+            position: (&part.position.file, part.position.offset),
+            gtid_delta: &self.other_text,
+            truncate_to: part.truncate_to,
         });
-        self.check(ended);
         self.open = (part.end == PartEnd::Open).then_some(part.sequence);
     }
 

@@ -68,6 +68,8 @@ pub struct Probe {
     executed: ExecutedGtids,
     created_us: Option<i64>,
     group: Option<Group>,
+    /// The answer, but for the GTIDs, which the file's head may still tell.
+    found: Option<FilePosition>,
 }
 
 impl Probe {
@@ -80,6 +82,7 @@ impl Probe {
             executed: ExecutedGtids::None,
             created_us: None,
             group: None,
+            found: None,
         }
     }
 
@@ -100,10 +103,10 @@ impl Probe {
             EventType::ROTATE if header.is_artificial() || header.timestamp == 0 => {
                 let event = Event::parse_before_format(bytes).map_err(corrupt)?;
                 let rotate = Rotate::parse(event.body).map_err(corrupt)?;
-                if *rotate.file != *self.file {
-                    self.next_file(&rotate)?;
-                }
-                return Ok(None);
+                return match *rotate.file == *self.file {
+                    true => Ok(None),
+                    false => self.next_file(&rotate),
+                };
             }
             EventType::FORMAT_DESCRIPTION => {
                 let format = FormatDescription::parse(bytes).map_err(corrupt)?;
@@ -117,12 +120,22 @@ impl Probe {
             _ if header.is_artificial() => return Ok(None),
             _ => {}
         }
+        let event_end = end_of(self.offset, &header);
+        // Behind what the server has left out, if it has.
+        self.offset = event_end.saturating_sub(u64::from(header.size));
         if let ProbeUntil::Offset(offset) = self.until
             && self.offset == offset
         {
-            return Ok(Some(self.result(self.group_start())));
+            self.found = Some(self.group_start());
         }
-        let event_end = self.offset.saturating_add(u64::from(header.size));
+        // What lies before the place may be told by the file's own head, behind it.
+        let is_head = matches!(
+            header.type_code,
+            EventType::FORMAT_DESCRIPTION | EventType::PREVIOUS_GTIDS | EventType::MARIADB_GTID_LIST
+        );
+        if let Some(found) = self.found.take_if(|_| !is_head) {
+            return Ok(Some(self.result(found)));
+        }
         let found = match header.type_code {
             EventType::FORMAT_DESCRIPTION => None,
             _ => {
@@ -131,7 +144,7 @@ impl Probe {
             }
         };
         if let ProbeUntil::Offset(offset) = self.until
-            && (self.offset..event_end).contains(&offset)
+            && (self.offset + 1..event_end).contains(&offset)
         {
             return Ok(Some(self.result(self.group_start())));
         }
@@ -150,7 +163,10 @@ impl Probe {
         match self.until {
             ProbeUntil::Created => Err(SourceError::Protocol(format!("{} has no FORMAT_DESCRIPTION", self.file))),
             ProbeUntil::Offset(offset) if offset > self.offset => Err(self.past_end(offset)),
-            ProbeUntil::Offset(_) | ProbeUntil::Time(_) => Ok(self.result(self.group_start())),
+            ProbeUntil::Offset(_) | ProbeUntil::Time(_) => {
+                let at = self.found.take().unwrap_or_else(|| self.group_start());
+                Ok(self.result(at))
+            }
         }
     }
 
@@ -161,15 +177,15 @@ impl Probe {
         }
     }
 
-    fn next_file(&mut self, rotate: &Rotate<'_>) -> Result<(), SourceError> {
-        if let ProbeUntil::Offset(offset) = self.until {
-            return Err(self.past_end(offset));
+    fn next_file(&mut self, rotate: &Rotate<'_>) -> Result<Option<ProbeResult>, SourceError> {
+        if let ProbeUntil::Offset(_) = self.until {
+            return self.end().map(Some);
         }
         self.file = rotate.file.as_ref().into();
         self.offset = FIRST_EVENT_OFFSET;
         // A file that ended in the middle of a group: its server crashed, the group was never committed.
         self.group = None;
-        Ok(())
+        Ok(None)
     }
 
     /// Begins groups and counts what they say. `Some`: the searched transaction begins here.
@@ -270,6 +286,18 @@ impl Probe {
     fn result(&self, at: FilePosition) -> ProbeResult {
         ProbeResult { at, gtids: self.executed.clone(), created_us: self.created_us.unwrap_or(0) }
     }
+}
+
+/// Where an event ends that begins at `offset` or, where the server left something out before it, later. Its header has the
+/// low 32 bits of the end, or 0.
+fn end_of(offset: u64, header: &EventHeader) -> u64 {
+    let counted = offset.saturating_add(u64::from(header.size));
+    if header.end_position == 0 {
+        return counted;
+    }
+    let ahead = header.end_position.wrapping_sub(counted as u32);
+    // Half the range and more ahead is behind: a header that cannot be right.
+    if ahead < 1 << 31 { counted.saturating_add(u64::from(ahead)) } else { counted }
 }
 
 /// The start of a statement in upper case: enough to tell the ends of transactions.

@@ -45,6 +45,11 @@ pub struct LogPoint {
 }
 
 impl LogPoint {
+    /// Is it the same change of the log? Its GTID is the same on every server, its file and offset are not.
+    pub fn is_same(&self, other: &Self) -> bool {
+        if self.gtid.is_empty() { self == other } else { self.gtid == other.gtid }
+    }
+
     /// Has a reader that stands at `position` passed this place? Where that cannot be known (another server's file
     /// positions), it is taken for passed.
     pub fn is_passed(&self, position: &Position) -> bool {
@@ -226,7 +231,7 @@ impl Registry {
     ) -> bool {
         let key = (database.to_owned(), table.to_owned());
         let Some(record) = self.tables.get(&key) else { return false };
-        if record.renames.iter().any(|(known, _)| known == point) {
+        if record.renames.iter().any(|(known, _)| known.is_same(point)) {
             return false;
         }
         let current = record.current(position);

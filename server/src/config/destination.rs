@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use millstream_core::filter::{Filter, FilterSpec};
 use millstream_core::source::config::{HEARTBEAT_PERIOD_MS_MAX, HEARTBEAT_PERIOD_MS_MIN, HostPort, TlsMode};
 
 use super::model::{DestinationConfig, EngineConfig, ServerConfig, SourceConfig, StatementDml, TlsConfig};
@@ -86,19 +87,15 @@ fn derived_server_id(server_id: &str, destination: &str) -> u32 {
     (hash | 1 << 31) / SERVER_ID_SPACING * SERVER_ID_SPACING
 }
 
+/// Each by itself, so that each complaint has its line.
 fn check_patterns(section: &Section<'_, '_>, key: &str, patterns: Option<&At<Vec<At<String>>>>) {
     for pattern in patterns.iter().flat_map(|list| &list.value) {
-        if let Err(reason) = pattern_check(&pattern.value) {
+        let spec = FilterSpec { include: vec![pattern.value.clone()], ..FilterSpec::default() };
+        if let Err(error) = Filter::compile(&spec) {
             let fix = "write DATABASE.TABLE with * inside either part, or /REGEX/ for the whole DATABASE.TABLE";
-            section.complain(pattern.line, key, reason, fix);
+            section.complain(pattern.line, key, error.complaints.join("; "), fix);
         }
     }
-}
-
-fn pattern_check(pattern: &str) -> Result<(), String> {
-    use millstream_core::filter::{Filter, FilterSpec};
-    let spec = FilterSpec { include: vec![pattern.to_owned()], ..FilterSpec::default() };
-    Filter::compile(&spec).map(|_| ()).map_err(|error| error.to_string())
 }
 
 fn source(section: &mut Section<'_, '_>, surroundings: &Surroundings<'_>) -> SourceConfig {

@@ -17,6 +17,7 @@ pub struct Loaded {
     pub config: Config,
     pub complaints: Vec<Complaint>,
     /// Keys that the file leaves at their defaults.
+    #[cfg_attr(not(test), expect(dead_code))]
     pub absent: Vec<String>,
 }
 

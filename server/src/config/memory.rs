@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use millstream_core::limits;
+
 use super::model::Config;
 use super::reader::show_bytes;
 
@@ -12,6 +14,9 @@ const CONSTANT_BYTES: u64 = 128 << 20;
 /// While one row event is decoded, its bytes and what they become are there together: text grows at most threefold on
 /// its way to UTF-8 (one byte of a cp1252 text becomes three), and a struct holds before and after.
 pub const EVENT_EXPANSION: u64 = 4;
+
+/// A transaction that was sent and not yet acknowledged.
+const MARK_BYTES: u64 = 100;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryItem {
@@ -31,19 +36,20 @@ impl MemoryBound {
         let workers = engine.workers() as u64;
         let destinations = config.destinations.len().max(1) as u64;
         let event = engine.event_bytes_max.saturating_mul(EVENT_EXPANSION);
+        let reader = engine.hold_bytes_max.saturating_add(event);
+        let catchup = reader.saturating_add(limits::CATCHUP_LOG_BYTES_MAX as u64);
+        let connection = (limits::CLIENT_MESSAGE_BYTES_MAX + limits::CONTROL_QUEUE_BYTES_MAX) as u64;
+        let marks = engine.unacked_transactions_max.saturating_mul(MARK_BYTES);
+        let connections = workers.saturating_mul(engine.connections_max);
         let item = |name, count, each_bytes| MemoryItem { name, count, each_bytes };
         MemoryBound {
             items: vec![
-                item("rings: workers x ring_bytes_max", workers * destinations, engine.ring_bytes_max),
-                item("view logs: workers x view_log_bytes_max", workers, engine.view_log_bytes_max),
-                item("sending: connection_max x send_buffer_bytes_max", engine.connection_max, engine.send_buffer_bytes_max),
-                item("held transactions: destinations x hold_bytes_max", destinations, engine.hold_bytes_max),
-                item("one large event: destinations x event_bytes_max x 4", destinations, event),
-                item(
-                    "catch-up: catchup_max x (hold_bytes_max + event_bytes_max x 4)",
-                    engine.catchup_max,
-                    engine.hold_bytes_max.saturating_add(event),
-                ),
+                item("ring_bytes_max", 1, engine.ring_bytes_max),
+                item("workers x destinations, view_log_bytes_max", workers * destinations, engine.view_log_bytes_max),
+                item("destinations, hold_bytes_max + event_bytes_max x 4", destinations, reader),
+                item("catchup_max, hold_bytes_max + event_bytes_max x 4 + 4 MiB", engine.catchup_max, catchup),
+                item("workers x connections_max, requests and answers", connections, connection),
+                item("workers x connections_max, unacked_transactions_max x 100 bytes", connections, marks),
                 item("constant", 1, CONSTANT_BYTES),
             ],
         }

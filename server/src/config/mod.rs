@@ -16,11 +16,11 @@ mod sections;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod tests_documented;
+mod documented_tests;
 
 pub use complaint::Complaint;
 pub use hash_password::hash_password_command;
-pub use load::{Loaded, check};
+pub use load::check;
 pub use memory::{MemoryBound, MemoryItem};
 pub use model::{
     ClientsConfig, Config, DestinationConfig, EngineConfig, ServerConfig, SourceConfig, StatementDml, TlsConfig,

@@ -4,11 +4,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use millstream_core::limits;
 pub use millstream_core::source::config::{SourceConfig, TlsConfig, TlsMode};
 
 use super::complaint::Complaint;
-
-const MIB: u64 = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
@@ -57,8 +56,7 @@ pub struct EngineConfig {
     pub event_bytes_max: u64,
     pub unacked_transactions_max: u64,
     pub batch_bytes_target: u64,
-    pub connection_max: u64,
-    pub send_buffer_bytes_max: u64,
+    pub connections_max: u64,
 }
 
 impl Default for EngineConfig {
@@ -67,15 +65,16 @@ impl Default for EngineConfig {
             source_core: None,
             worker_cores: Vec::new(),
             spin_before_sleep_us: 0,
-            ring_bytes_max: 32 * MIB,
-            view_log_bytes_max: 64 * MIB,
+            ring_bytes_max: limits::RING_BYTES_MAX_DEFAULT as u64,
+            view_log_bytes_max: limits::VIEW_LOG_BYTES_MAX_DEFAULT as u64,
             catchup_max: 16,
-            hold_bytes_max: 4 * MIB,
-            event_bytes_max: 64 * MIB,
+            hold_bytes_max: limits::HOLD_BYTES_MAX_DEFAULT as u64,
+            // MySQL's default max_allowed_packet, which bounds what one statement can put into one value.
+            event_bytes_max: 64 << 20,
+            // Together with connections_max: 256 x 65,536 marks of 100 bytes are 1.6 GiB at the very worst.
             unacked_transactions_max: 1 << 16,
-            batch_bytes_target: 128 << 10,
-            connection_max: 256,
-            send_buffer_bytes_max: MIB,
+            batch_bytes_target: limits::BATCH_BYTES_TARGET_DEFAULT as u64,
+            connections_max: 256,
         }
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use millstream_core::limits;
+
 use super::model::{ClientsConfig, EngineConfig, ServerConfig, UserConfig};
 use super::reader::{Section, show_bytes};
 
@@ -105,23 +107,16 @@ pub fn engine(mut section: Section<'_, '_>) -> EngineConfig {
     }
     section.integer("spin_before_sleep_us", "microseconds", 0..=1_000_000, &mut engine.spin_before_sleep_us);
 
-    section.bytes("ring_bytes_max", MIB..=64 * GIB, &mut engine.ring_bytes_max);
+    section.bytes("ring_bytes_max", limits::RING_BYTES_MIN as u64..=64 * GIB, &mut engine.ring_bytes_max);
     let view_log = section.bytes("view_log_bytes_max", MIB..=256 * GIB, &mut engine.view_log_bytes_max);
     section.integer("catchup_max", "readers", 1..=1024, &mut engine.catchup_max);
     section.bytes("hold_bytes_max", 64 * KIB..=4 * GIB, &mut engine.hold_bytes_max);
     section.bytes("event_bytes_max", 64 * KIB..=4 * GIB - 1, &mut engine.event_bytes_max);
     section.integer("unacked_transactions_max", "transactions", 1..=COUNT_MAX, &mut engine.unacked_transactions_max);
     let batch = section.bytes("batch_bytes_target", KIB..=BATCH_BYTES_TARGET_MAX, &mut engine.batch_bytes_target);
-    section.integer("connection_max", "connections", 1..=65_536, &mut engine.connection_max);
-    let send = section.bytes("send_buffer_bytes_max", 64 * KIB..=GIB, &mut engine.send_buffer_bytes_max);
+    section.integer("connections_max", "connections", 1..=65_536, &mut engine.connections_max);
 
-    // Not against the defaults of keys that a test or a small machine leaves alone: only the values in force count.
-    if engine.batch_bytes_target > engine.send_buffer_bytes_max {
-        let line = send.or(batch).map_or(section.line, |at| at.line);
-        let what = format!("{} is less than one batch", show_bytes(engine.send_buffer_bytes_max));
-        let fix = format!("set it to at least batch_bytes_target, {}", show_bytes(engine.batch_bytes_target));
-        section.complain(line, "send_buffer_bytes_max", what, fix);
-    }
+    // Between the values in force, wherever each comes from.
     if engine.view_log_bytes_max < 2 * engine.batch_bytes_target {
         let line = view_log.or(batch).map_or(section.line, |at| at.line);
         let what = format!("{} is less than two batches", show_bytes(engine.view_log_bytes_max));

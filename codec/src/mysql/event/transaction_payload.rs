@@ -173,7 +173,10 @@ impl PayloadReader {
                 let mut source = InBuffer::around(input);
                 let hint = self.decoder.run(&mut source, &mut output).map_err(failed)?;
                 let written = output.pos();
-                self.frame_ended = hint == 0;
+                // Called with nothing to do, it would already ask for the next frame.
+                if source.pos() > 0 || written > 0 {
+                    self.frame_ended = hint == 0;
+                }
                 self.read += source.pos();
                 chunk.truncate(before + written);
             }

@@ -14,6 +14,7 @@ use std::str::FromStr;
 pub use executed::ExecutedGtids;
 pub use mariadb::{MariadbGtid, MariadbGtidState};
 pub use mysql::{GNO_MAX, MysqlGtid, ServerUuid, Tag, Tsid};
+#[cfg(feature = "mysql")]
 pub(super) use binary::read_tag;
 pub use set::{GtidSet, Interval};
 

@@ -73,7 +73,7 @@ impl Framer {
         Self {
             limits,
             sequence: 0,
-            chunk: BytesMut::new(),
+            chunk: BytesMut::with_capacity(CHUNK_BYTES),
             filled: 0,
             step_bytes: STEP_BYTES_MIN,
             large: None,

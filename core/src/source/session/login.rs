@@ -184,7 +184,7 @@ impl Login {
             TlsMode::Required | TlsMode::VerifyCa | TlsMode::VerifyIdentity if offers_tls => true,
             mode => {
                 return Err(SourceError::Tls {
-                    server: greeting.version,
+                    server: format!("the server (version {})", greeting.version),
                     reason: format!(
                         "the server offers none, and tls.mode is {mode}. Give the server a certificate (ssl_cert, \
                          ssl_key), or set tls.mode = \"preferred\""

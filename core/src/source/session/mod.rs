@@ -79,11 +79,16 @@ impl Session {
         self.outputs.pop_front()
     }
 
+    /// The sequence number of the server's next packet.
+    pub fn next_sequence(&self) -> u8 {
+        self.sequence
+    }
+
     pub fn server(&self) -> Option<&ServerInfo> {
         self.script.as_ref().and_then(Script::server)
     }
 
-    /// The payload of the next packet from the server, and its sequence number.
+    /// The payload of the next packet from the server, and the sequence number of the last one received.
     ///
     /// # Errors
     /// Whatever ends this session, with what to do about it.
@@ -193,12 +198,13 @@ impl Session {
             Dump::File(at) if ready.server.flavour == Flavour::Mysql && at.offset > u64::from(u32::MAX) => {
                 Ok(packet::dump_file_64(at, server_id, wait))
             }
-            Dump::File(at) => packet::dump_file(at, server_id, wait),
+            Dump::File(at) => packet::dump_file(ready.server.flavour, at, server_id, wait),
             Dump::Gtids(gtids) => match gtids.as_mysql() {
                 Some(set) => Ok(packet::dump_gtids(set, server_id)),
                 // MariaDB was told by @slave_connect_state; file and offset are not looked at.
                 None if ready.server.flavour == Flavour::Mariadb => {
-                    packet::dump_file(&crate::position::FilePosition { file: "".into(), offset: 4 }, server_id, wait)
+                    let at = crate::position::FilePosition { file: "".into(), offset: 4 };
+                    packet::dump_file(Flavour::Mariadb, &at, server_id, wait)
                 }
                 None => Ok(packet::dump_gtids(&Default::default(), server_id)),
             },

@@ -8,6 +8,7 @@ use crate::position::FilePosition;
 use crate::source::config::SourceConfig;
 use crate::source::error::SourceError;
 use crate::source::information_schema::Cell;
+use crate::source::session::server::Flavour;
 
 const COM_QUERY: u8 = 0x03;
 const COM_BINLOG_DUMP: u8 = 0x12;
@@ -15,6 +16,8 @@ const COM_REGISTER_SLAVE: u8 = 0x15;
 const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
 /// End with an EOF at the end of the log instead of waiting for more.
 const BINLOG_DUMP_NON_BLOCK: u16 = 0x01;
+/// MariaDB: leave nothing out. Without it ANNOTATE_ROWS are not sent, and offsets cannot be counted.
+const BINLOG_SEND_ANNOTATE_ROWS: u16 = 0x02;
 const BINLOG_THROUGH_POSITION: u16 = 0x02;
 const BINLOG_THROUGH_GTID: u16 = 0x04;
 
@@ -46,14 +49,21 @@ pub fn register(config: &SourceConfig) -> Vec<u8> {
 
 /// # Errors
 /// An offset past 4 GiB: the command has four bytes for it.
-pub fn dump_file(at: &FilePosition, server_id: u32, wait: bool) -> Result<Vec<u8>, SourceError> {
+pub fn dump_file(
+    flavour: Flavour,
+    at: &FilePosition,
+    server_id: u32,
+    wait: bool,
+) -> Result<Vec<u8>, SourceError> {
     let offset = u32::try_from(at.offset).map_err(|_| SourceError::BadPosition {
         position: at.to_string(),
         reason: "an offset past 4 GiB cannot be asked for by file. Start by GTID, or at the beginning of a file".to_owned(),
     })?;
     let mut payload = vec![COM_BINLOG_DUMP];
     payload.extend(offset.to_le_bytes());
-    payload.extend(if wait { 0 } else { BINLOG_DUMP_NON_BLOCK }.to_le_bytes());
+    let everything = if flavour == Flavour::Mariadb { BINLOG_SEND_ANNOTATE_ROWS } else { 0 };
+    let flags = everything | if wait { 0 } else { BINLOG_DUMP_NON_BLOCK };
+    payload.extend(flags.to_le_bytes());
     payload.extend(server_id.to_le_bytes());
     payload.extend(at.file.as_bytes());
     Ok(payload)
@@ -225,7 +235,8 @@ mod tests {
     fn a_file_dump_has_its_offset_flag_and_name() {
         let at = FilePosition { file: "b.000002".into(), offset: 260 };
         let expected = [&[0x12, 4, 1, 0, 0, 1, 0, 9, 0, 0, 0][..], b"b.000002"].concat();
-        assert_eq!(dump_file(&at, 9, false).unwrap(), expected);
-        assert!(dump_file(&FilePosition { offset: 1 << 32, ..at }, 9, true).is_err());
+        assert_eq!(dump_file(Flavour::Mysql, &at, 9, false).unwrap(), expected);
+        assert_eq!(dump_file(Flavour::Mariadb, &at, 9, true).unwrap()[5], 2);
+        assert!(dump_file(Flavour::Mysql, &FilePosition { offset: 1 << 32, ..at }, 9, true).is_err());
     }
 }

@@ -1,0 +1,48 @@
+//! What a tracker has to tell besides rows: to be logged and counted, never to be passed over in silence.
+
+use crate::position::FilePosition;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Notice {
+    /// A row change that was logged as a statement, passed over because the configuration says so.
+    #[error(
+        "a change was logged as a statement at {position} (database {database:?}) and is not delivered \
+         (statement_dml = \"skip\"): {statement}"
+    )]
+    StatementSkipped { position: FilePosition, database: String, statement: String },
+
+    #[error(
+        "XA transaction {xid} was committed at {position}, but it was prepared before this reader began: its rows are \
+         not delivered. Start from a position before its XA PREPARE to have them"
+    )]
+    XaUnresolved { xid: String, position: FilePosition },
+
+    #[error("table {database}.{table} is quarantined at {position}, its rows are not delivered: {reason}")]
+    TableQuarantined { database: String, table: String, position: FilePosition, reason: String },
+
+    #[error("table {database}.{table} can be delivered again from {position} on")]
+    TableReleased { database: String, table: String, position: FilePosition },
+
+    /// MariaDB's binlog cannot tell UUID, INET6, INET4 and VECTOR from binary strings, and the server was no help.
+    #[error(
+        "table {database}.{table}: its binary columns may be UUID, INET6, INET4 or VECTOR, and the server does not \
+         know the table any more: they are delivered as binary at {position}"
+    )]
+    UncertainTypes { database: String, table: String, position: FilePosition },
+
+    /// Only when files are decoded.
+    #[error(
+        "table {database}.{table}: the file has no column names (binlog_row_metadata is not FULL); columns are called \
+         @1, @2 ..., what looks like text is shown as text, and integers without a sign bit known are shown as signed"
+    )]
+    NamesUnknown { database: String, table: String },
+
+    #[error("an event of the unknown type {type_code} at {position} was skipped, as its flags allow")]
+    UnknownEventSkipped { position: FilePosition, type_code: u8 },
+
+    #[error("a statement at {position} is not known and was taken for DDL: {statement}")]
+    StatementUnknown { position: FilePosition, statement: String },
+
+    #[error("the transaction that begins at {position} has no end ({reason}): it never committed, nothing of it is delivered")]
+    Incomplete { position: FilePosition, reason: &'static str },
+}

@@ -1,0 +1,6 @@
+//! The hands of the source: sockets to MySQL and MariaDB servers, and nothing that decides.
+
+pub mod connection;
+pub mod schema;
+pub mod stream;
+pub mod tls;

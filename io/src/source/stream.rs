@@ -1,0 +1,106 @@
+//! The socket to a source: TCP, then perhaps TLS.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{AsyncReadExt, AsyncWriteExt};
+use futures_rustls::TlsConnector;
+use futures_rustls::client::TlsStream;
+use glommio::net::TcpStream;
+use millstream_core::source::config::{HostPort, TlsMode};
+use millstream_core::source::error::SourceError;
+use rustls::ClientConfig;
+
+pub enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Tries every address that the name has, each for `timeout`.
+    ///
+    /// # Errors
+    /// The last address' error, with the server's name.
+    pub async fn connect(server: &HostPort, timeout: Duration) -> Result<Self, SourceError> {
+        let failed = |reason: String| SourceError::io(server.to_string(), reason);
+        let addresses = resolve(server).await?;
+        let mut last = failed("the name has no address".to_owned());
+        for address in addresses {
+            match TcpStream::connect_timeout(address, timeout).await {
+                Ok(stream) => {
+                    // Our commands are single small packets.
+                    stream.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
+                    return Ok(Self::Plain(stream));
+                }
+                Err(error) => last = failed(format!("cannot connect to {address}: {}", io::Error::from(error))),
+            }
+        }
+        Err(last)
+    }
+
+    /// # Errors
+    /// [`SourceError::Tls`] with what the peer or the check of its certificate said.
+    pub async fn start_tls(
+        self,
+        config: Arc<ClientConfig>,
+        server: &HostPort,
+        mode: TlsMode,
+    ) -> Result<Self, SourceError> {
+        let Self::Plain(stream) = self else {
+            return Err(SourceError::Protocol("TLS inside TLS".to_owned()));
+        };
+        let name = super::tls::server_name(&server.host, mode)?;
+        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+            let is_network = matches!(
+                error.kind(),
+                io::ErrorKind::TimedOut | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+            );
+            match is_network {
+                true => SourceError::io(server.to_string(), format!("during the TLS handshake: {error}")),
+                false => SourceError::Tls { server: server.to_string(), reason: error.to_string() },
+            }
+        })?;
+        Ok(Self::Tls(Box::new(stream)))
+    }
+
+    /// Bytes read; 0: the peer has closed. Nothing is lost when the future is dropped before it is ready.
+    pub async fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(space).await,
+            Self::Tls(stream) => stream.read(space).await,
+        }
+    }
+
+    pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(bytes).await,
+            Self::Tls(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+        }
+    }
+
+    /// A read that waits longer fails with `TimedOut`.
+    pub fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        stream.set_read_timeout(Some(timeout)).map_err(io::Error::from)
+    }
+}
+
+/// An address is taken as it is; a name is looked up on a thread that may block.
+async fn resolve(server: &HostPort) -> Result<Vec<SocketAddr>, SourceError> {
+    if let Ok(address) = server.host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, server.port)]);
+    }
+    let (host, port) = (server.host.clone(), server.port);
+    let found = glommio::executor()
+        .spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(|addresses| addresses.collect::<Vec<_>>()))
+        .await;
+    found.map_err(|error| SourceError::io(server.to_string(), format!("the name cannot be resolved: {error}")))
+}

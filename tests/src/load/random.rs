@@ -1,0 +1,40 @@
+//! Numbers that follow from a seed.
+
+/// SplitMix64 (Steele, Lea and Flood 2014): every seed is a good one.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The seed of a test: `MILLSTREAM_SEED`, or from the clock. Printed, so that a failure can be had again.
+    pub fn seed_of_test(name: &str) -> u64 {
+        let chosen = std::env::var("MILLSTREAM_SEED").ok().and_then(|text| text.parse().ok());
+        let seed = chosen.unwrap_or_else(|| {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            since.as_nanos() as u64
+        });
+        println!("{name}: MILLSTREAM_SEED={seed}");
+        seed
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 to `bound - 1`; 0 where the bound is 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next().checked_rem(bound).unwrap_or(0)
+    }
+
+    pub fn pick<'a, T>(&mut self, list: &'a [T]) -> Option<&'a T> {
+        let index = self.below(list.len() as u64);
+        list.get(index as usize)
+    }
+}
