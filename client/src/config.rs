@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::error::ClientError;
 use crate::notice::Notice;
-use crate::token::Token;
+use crate::cursor::Token;
 
-pub use millstream_codec::millstream_capnp::Op;
+use millstream_codec::wire::messages::Start as WireStart;
+pub use millstream_codec::wire::messages::{ColumnFilter, CompiledField, Filter, Op, Order};
 
 /// The port that `millstreamd` listens on for clients unless its configuration says otherwise.
 pub const DEFAULT_PORT: u16 = 7440;
@@ -31,13 +32,18 @@ pub enum Start {
     TimestampUs(i64),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
-    /// As the source committed: one order over all tables.
-    #[default]
-    Commit,
-    /// Ordered within each table only.
-    Table,
+impl Start {
+    pub(crate) fn to_wire(&self) -> WireStart {
+        match self {
+            Self::Resume => WireStart::Resume,
+            Self::Token(token) => WireStart::Token(token.as_bytes().to_vec()),
+            Self::Earliest => WireStart::Earliest,
+            Self::Latest => WireStart::Latest,
+            Self::GtidSet(set) => WireStart::GtidSet(set.clone()),
+            Self::File { file, offset } => WireStart::File { file: file.clone(), offset: *offset },
+            Self::TimestampUs(timestamp_us) => WireStart::TimestampUs(*timestamp_us),
+        }
+    }
 }
 
 /// What to do where another connection already has the subscription.
@@ -47,44 +53,6 @@ pub enum WhenTaken {
     Fail,
     /// Stand by, and take over when the other one goes.
     Wait,
-}
-
-/// The columns to send of the tables that a pattern matches; the others read as NULL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColumnFilter {
-    pub tables: String,
-    pub columns: Vec<String>,
-}
-
-/// Which rows to send. The default: all of them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Filter {
-    /// `db.table` with `*`, or `/regex/`; empty: every table.
-    pub include: Vec<String>,
-    pub exclude: Vec<String>,
-    pub columns: Vec<ColumnFilter>,
-    /// Empty: all kinds.
-    pub kinds: Vec<Op>,
-    pub ddl: Ddl,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Ddl {
-    #[default]
-    Deliver,
-    Omit,
-}
-
-/// A field that generated code was compiled for. The server refuses the subscription, or ends it with a
-/// schema break, when the table no longer has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompiledField {
-    /// `db.table`.
-    pub table: String,
-    pub field: String,
-    pub ordinal: u16,
-    /// The Cap'n Proto type, as the `.capnp` text has it: `Int64`, `Text`.
-    pub type_name: String,
 }
 
 pub(crate) type Observer = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -132,7 +100,7 @@ impl ClientConfig {
             client_name: concat!("millstream-client ", env!("CARGO_PKG_VERSION")).to_owned(),
             filter: Filter::default(),
             start: Start::default(),
-            order: Order::default(),
+            order: Order::Commit,
             when_taken: WhenTaken::default(),
             compiled: Vec::new(),
             credit_bytes: 16 << 20,
@@ -182,6 +150,7 @@ impl ClientConfig {
     }
 
     /// Only these columns of the tables that `tables` matches; the others read as NULL.
+    /// Primary keys are always sent.
     pub fn columns<S: Into<String>>(
         mut self,
         tables: impl Into<String>,
@@ -205,6 +174,7 @@ impl ClientConfig {
         self
     }
 
+    /// Commit order over all tables (the default), or ordered within each table only.
     pub fn order(mut self, order: Order) -> Self {
         self.order = order;
         self
@@ -215,7 +185,9 @@ impl ClientConfig {
         self
     }
 
-    /// Declares a field that generated code was compiled for.
+    /// Declares a field that generated code was compiled for: (`db.table`, field, ordinal, Cap'n Proto type as the
+    /// `.capnp` text has it). The server refuses the subscription, or ends it with a schema break, when the table no
+    /// longer has it; without it a dropped column reads as NULL from then on.
     pub fn compiled_field(mut self, field: CompiledField) -> Self {
         self.compiled.push(field);
         self

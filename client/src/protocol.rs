@@ -6,26 +6,23 @@
 //!
 //! Invariants:
 //! - A transaction comes out of `poll` only after its commit has been seen; an aborted one never does.
-//! - Credit for a batch is given back only when all its transactions have been taken from `poll`; the parts of a
-//!   transaction that is still open count as taken, or one larger than the credit could never end.
+//! - Credit is counted in all bytes of the stream. That of a batch is given back only when all its transactions have
+//!   been taken from `poll`; the parts of a transaction that is still open count as taken, or one larger than the
+//!   credit could never end.
 //! - Nothing of an epoch lower than the highest seen comes out.
 //! - Every `Rows` that comes out names a layout that has come before it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use millstream_codec::millstream_capnp::{batch, change, fragment, rows, server_message};
-use millstream_codec::wire::layout::Layout;
+use millstream_codec::millstream_capnp::{batch, change, file_position, fragment, rows, server_message};
+use millstream_codec::wire::messages::{ClientMessage, Hello, Order, PROTOCOL_VERSION, ServerMessage, Start, Subscribe};
+use millstream_codec::wire::position::Position;
 
-use crate::config::{ClientConfig, Order, Start};
+use crate::config::{ClientConfig, WhenTaken};
 use crate::error::ClientError;
-use crate::outgoing;
-use crate::position::Position;
 use crate::receive::{Message, Receiver};
 use crate::transaction::{FilePosition, Layouts, Part};
-
-/// What this library speaks.
-pub const PROTOCOL_VERSION: u16 = 1;
 
 /// More transactions than this cannot be open at once: in commit order there is one, in table order one a bucket.
 const OPEN_TRANSACTIONS_MAX: usize = 4096;
@@ -43,7 +40,7 @@ pub(crate) enum Event {
     Stands { position: Position },
     /// What follows starts behind this position once more.
     RolledBack { position: Position },
-    /// The server ended the subscription with an error of its own.
+    /// The server ended the connection with an error of its own.
     Failed(ClientError),
 }
 
@@ -104,6 +101,7 @@ pub(crate) struct Connection {
     /// The highest epoch seen, on this connection or before.
     epoch: u64,
     layouts: Layouts,
+    file_name: Arc<str>,
     open: HashMap<u64, Open>,
     open_bytes: u64,
     transaction_bytes_max: u64,
@@ -121,13 +119,14 @@ impl Connection {
         Self {
             address: address.to_owned(),
             receiver: Receiver::new(config.message_bytes_max),
-            out: outgoing::hello(config, highest_epoch),
+            out: hello(config, highest_epoch).encode(),
             out_sent: 0,
             phase: Phase::Greeting,
             order: config.order,
-            subscribe: outgoing::subscribe(config, start),
+            subscribe: subscribe(config, start).encode(),
             epoch: highest_epoch,
             layouts: Layouts::default(),
+            file_name: Arc::from(""),
             open: HashMap::new(),
             open_bytes: 0,
             transaction_bytes_max: config.transaction_bytes_max,
@@ -191,7 +190,7 @@ impl Connection {
 
     /// Everything up to and with `sequence` is done with.
     pub fn ack(&mut self, sequence: u64) {
-        self.out.extend_from_slice(&outgoing::ack(self.epoch, sequence));
+        self.say(&ClientMessage::Ack { epoch: self.epoch, sequence });
     }
 
     /// Deliver again from the last durable ack on. What has not been taken from `poll` is dropped.
@@ -199,7 +198,7 @@ impl Connection {
         if self.phase != Phase::Streaming {
             return;
         }
-        self.out.extend_from_slice(&outgoing::rollback());
+        self.say(&ClientMessage::Rollback);
         self.phase = Phase::RollingBack;
         self.forget_open();
         self.queued_transactions = 0;
@@ -214,11 +213,11 @@ impl Connection {
     }
 
     pub fn ping(&mut self, number: u64) {
-        self.out.extend_from_slice(&outgoing::ping(number));
+        self.say(&ClientMessage::Ping(number));
     }
 
     pub fn unsubscribe(&mut self) {
-        self.out.extend_from_slice(&outgoing::unsubscribe());
+        self.say(&ClientMessage::Unsubscribe);
     }
 
     /// What happened next, in the order of the stream.
@@ -243,7 +242,7 @@ impl Connection {
     /// client has already taken, and a small batch does not cost a message of its own.
     fn replenish(&mut self) {
         if self.credit_owed >= self.credit_threshold {
-            self.out.extend_from_slice(&outgoing::credit(self.credit_owed));
+            self.say(&ClientMessage::Credit(self.credit_owed));
             self.credit_owed = 0;
         }
     }
@@ -254,28 +253,38 @@ impl Connection {
         ClientError::Protocol { address: self.address.clone(), reason: reason.to_string() }
     }
 
+    fn say(&mut self, message: &ClientMessage) {
+        self.out.extend_from_slice(&message.encode());
+    }
+
     fn message(&mut self, message: Message) -> Result<(), ClientError> {
+        let bytes = message.bytes as u64;
         let checked = message.checked();
-        let which = checked
-            .get_root::<server_message::Reader>()
-            .and_then(|root| Ok(root.which()?))
-            .map_err(|error| self.malformed(error))?;
-        use server_message::Which;
-        match which {
-            Which::Batch(batch) => {
-                let heads = batch
-                    .and_then(|batch| read_batch(batch, &self.layouts))
-                    .map_err(|error| self.malformed(error))?;
-                drop(checked);
-                return self.batch(Arc::new(message), heads);
-            }
-            Which::Welcome(welcome) => {
-                let (version, server_version) = welcome
-                    .and_then(|welcome| Ok((welcome.get_protocol_version(), welcome.get_server_version()?.to_string()?)))
-                    .map_err(|error| self.malformed(error))?;
-                if version != PROTOCOL_VERSION {
+        let root: server_message::Reader<'_> = checked.get_root().map_err(|error| self.malformed(error))?;
+        if let Ok(server_message::Which::Batch(batch)) = root.which() {
+            let heads = batch
+                .and_then(|batch| read_batch(batch, &self.layouts, &mut self.file_name))
+                .map_err(|error| self.malformed(error))?;
+            drop(checked);
+            return self.batch(Arc::new(message), heads);
+        }
+        if let Some(message) = ServerMessage::decode(root).map_err(|error| self.malformed(error))? {
+            self.small_message(message)?;
+        }
+        // Before the subscription there is no credit to give back.
+        if matches!(self.phase, Phase::Streaming | Phase::RollingBack) {
+            self.queue.push_back(Item::Consumed(bytes));
+        }
+        Ok(())
+    }
+
+    /// Everything but a batch.
+    fn small_message(&mut self, message: ServerMessage) -> Result<(), ClientError> {
+        match message {
+            ServerMessage::Welcome { protocol_version, server_version, .. } => {
+                if protocol_version != PROTOCOL_VERSION {
                     return Err(self.malformed(format!(
-                        "it speaks version {version} of the protocol, this client version {PROTOCOL_VERSION}"
+                        "it speaks version {protocol_version} of the protocol, this client version {PROTOCOL_VERSION}"
                     )));
                 }
                 self.expect(Phase::Greeting, "welcome")?;
@@ -284,86 +293,44 @@ impl Connection {
                 self.out.extend_from_slice(&subscribe);
                 self.push(Event::Welcome { server_version });
             }
-            Which::Waiting(()) => {
+            ServerMessage::Waiting => {
                 self.expect(Phase::Subscribing, "waiting")?;
                 self.push(Event::Waiting);
             }
-            Which::Redirect(servers) => {
-                let servers = servers
-                    .and_then(|servers| servers.iter().map(|server| Ok(server?.to_string()?)).collect())
-                    .map_err(|error: capnp::Error| self.malformed(error))?;
-                self.push(Event::Redirect(servers));
-            }
-            Which::Subscribed(subscribed) => {
+            ServerMessage::Redirect(servers) => self.push(Event::Redirect(servers)),
+            ServerMessage::Subscribed { epoch, position, .. } => {
                 self.expect(Phase::Subscribing, "subscribed")?;
-                let (epoch, position) = subscribed
-                    .and_then(|subscribed| Ok((subscribed.get_epoch(), Position::read(subscribed.get_position()?)?)))
-                    .map_err(|error| self.malformed(error))?;
                 self.check_epoch(epoch)?;
                 self.phase = Phase::Streaming;
                 self.push(Event::Subscribed { epoch, position });
             }
-            Which::Layout(layout) => {
-                let layout = layout
-                    .map_err(|error| self.malformed(error))
-                    .and_then(|layout| Layout::read(layout).map_err(|error| self.malformed(error)))?;
-                Arc::make_mut(&mut self.layouts).insert(layout.id, Arc::new(layout));
+            ServerMessage::Layout(layout) => {
+                Arc::make_mut(&mut self.layouts).insert(layout.id, Arc::new(*layout));
             }
-            Which::Acked(acked) => {
-                let durable = acked
-                    .and_then(|acked| {
-                        let position = Position::read(acked.get_position()?)?;
-                        Ok(Durable { epoch: acked.get_epoch(), sequence: acked.get_sequence(), position })
-                    })
-                    .map_err(|error| self.malformed(error))?;
-                self.check_epoch(durable.epoch)?;
-                self.durable = Some(durable);
+            ServerMessage::Acked { epoch, sequence, position } => {
+                self.check_epoch(epoch)?;
+                self.durable = Some(Durable { epoch, sequence, position });
             }
-            Which::Heartbeat(heartbeat) => {
-                let position = heartbeat
-                    .and_then(|heartbeat| match heartbeat.has_position() {
-                        true => Position::read(heartbeat.get_position()?).map(Some),
-                        false => Ok(None),
-                    })
-                    .map_err(|error| self.malformed(error))?;
-                if let (Some(position), Phase::Streaming) = (position, self.phase) {
+            ServerMessage::Heartbeat(heartbeat) => {
+                if let (Some(position), Phase::Streaming) = (heartbeat.position, self.phase) {
                     self.push(Event::Stands { position });
                 }
             }
-            Which::RolledBack(position) => {
+            ServerMessage::RolledBack(position) => {
                 self.expect(Phase::RollingBack, "rolledBack")?;
-                let position = position.and_then(Position::read).map_err(|error| self.malformed(error))?;
                 self.phase = Phase::Streaming;
                 self.committed_sequence = 0;
                 self.push(Event::RolledBack { position });
             }
-            Which::SchemaBreak(schema_break) => {
-                let error = schema_break
-                    .and_then(|schema_break| {
-                        Ok(ClientError::SchemaBreak {
-                            table: schema_break.get_table()?.to_string()?,
-                            field: schema_break.get_field()?.to_string()?,
-                            ordinal: schema_break.get_ordinal(),
-                            reason: schema_break.get_reason()?.to_string()?,
-                        })
-                    })
-                    .map_err(|error| self.malformed(error))?;
-                self.push(Event::Failed(error));
+            ServerMessage::SchemaBreak { table, field, ordinal, reason } => {
+                self.push(Event::Failed(ClientError::SchemaBreak { table, field, ordinal, reason }));
             }
-            Which::Error(refused) => {
-                let error = refused
-                    .and_then(|refused| {
-                        Ok(ClientError::Refused {
-                            code: refused.get_code()?.to_string()?,
-                            message: refused.get_message()?.to_string()?,
-                            retry: refused.get_retry(),
-                        })
-                    })
-                    .map_err(|error| self.malformed(error))?;
-                self.push(Event::Failed(error));
+            ServerMessage::Error(error) => {
+                let refused = ClientError::Refused { code: error.code, message: error.message, retry: error.retry };
+                self.push(Event::Failed(refused));
             }
             // Its arrival is the answer: the driver notes when bytes came.
-            Which::Pong(_) => {}
+            ServerMessage::Pong(_) => {}
         }
         Ok(())
     }
@@ -446,19 +413,15 @@ impl Connection {
                 part.truncate(event);
             }
         }
-        if head.end == End::Abort {
-            return Ok(());
-        }
-        open.parts.push(part);
-        if let End::Commit(committed) = head.end {
-            self.committed_sequence = head.sequence;
-            self.push(Event::Transaction(Committed {
-                epoch: self.epoch,
-                sequence: head.sequence,
-                parts: open.parts,
-                ..*committed
-            }));
-            return Ok(());
+        match head.end {
+            End::Abort => return Ok(()),
+            End::Commit(committed) => {
+                open.parts.push(part);
+                self.committed_sequence = head.sequence;
+                self.push(Event::Transaction(Committed { epoch: self.epoch, parts: open.parts, ..*committed }));
+                return Ok(());
+            }
+            End::Open => open.parts.push(part),
         }
         open.bytes += bytes;
         self.open_bytes += open.bytes;
@@ -482,6 +445,29 @@ impl Connection {
     }
 }
 
+fn hello(config: &ClientConfig, highest_epoch: u64) -> ClientMessage {
+    ClientMessage::Hello(Hello {
+        protocol_version: PROTOCOL_VERSION,
+        client_name: config.client_name.clone(),
+        user: config.user.clone(),
+        password: config.password.clone(),
+        highest_epoch,
+    })
+}
+
+fn subscribe(config: &ClientConfig, start: &Start) -> ClientMessage {
+    ClientMessage::Subscribe(Box::new(Subscribe {
+        destination: config.destination.clone(),
+        subscription: config.subscription.clone(),
+        filter: config.filter.clone(),
+        start: start.clone(),
+        order: config.order,
+        credit_bytes: config.credit_bytes,
+        compiled: config.compiled.clone(),
+        standby: config.when_taken == WhenTaken::Wait,
+    }))
+}
+
 struct BatchHead {
     epoch: u64,
     fragments: Vec<FragmentHead>,
@@ -494,7 +480,6 @@ struct FragmentHead {
     end: End,
 }
 
-#[derive(PartialEq)]
 enum End {
     Open,
     Abort,
@@ -502,15 +487,9 @@ enum End {
     Commit(Box<Committed>),
 }
 
-impl PartialEq for Committed {
-    fn eq(&self, other: &Self) -> bool {
-        (self.epoch, self.sequence) == (other.epoch, other.sequence)
-    }
-}
-
 /// Reads a batch's frame, and looks at all that rows will later be read through: the lists are there, are as long as
 /// `count` says, and their layouts are known.
-fn read_batch(batch: batch::Reader<'_>, layouts: &HashMap<u32, Arc<Layout>>) -> capnp::Result<BatchHead> {
+fn read_batch(batch: batch::Reader<'_>, layouts: &Layouts, file_name: &mut Arc<str>) -> capnp::Result<BatchHead> {
     let list = batch.get_fragments()?;
     let mut fragments = Vec::new();
     for fragment in list.iter() {
@@ -528,12 +507,12 @@ fn read_batch(batch: batch::Reader<'_>, layouts: &HashMap<u32, Arc<Layout>>) -> 
                 }
             }
         }
-        fragments.push(read_fragment(fragment)?);
+        fragments.push(read_fragment(fragment, file_name)?);
     }
     Ok(BatchHead { epoch: batch.get_epoch(), fragments })
 }
 
-fn read_fragment(fragment: fragment::Reader<'_>) -> capnp::Result<FragmentHead> {
+fn read_fragment(fragment: fragment::Reader<'_>, file_name: &mut Arc<str>) -> capnp::Result<FragmentHead> {
     const NO_TRUNCATION: u32 = u32::MAX;
     let truncate_to = fragment.get_truncate_to();
     let end = if fragment.get_abort() {
@@ -544,8 +523,8 @@ fn read_fragment(fragment: fragment::Reader<'_>) -> capnp::Result<FragmentHead> 
             sequence: fragment.get_sequence(),
             gtid: fragment.get_gtid()?.to_string()?,
             gtid_delta: fragment.get_gtid_delta()?.to_string()?,
-            start_position: FilePosition::read(fragment.get_start_position()?)?,
-            position: FilePosition::read(fragment.get_position()?)?,
+            start_position: read_position(fragment.get_start_position()?, file_name)?,
+            position: read_position(fragment.get_position()?, file_name)?,
             commit_time_us: fragment.get_commit_time_us(),
             time_precision_us: fragment.get_time_precision_us(),
             parts: Vec::new(),
@@ -561,7 +540,16 @@ fn read_fragment(fragment: fragment::Reader<'_>) -> capnp::Result<FragmentHead> 
     })
 }
 
-fn check_rows(rows: rows::Reader<'_>, layouts: &HashMap<u32, Arc<Layout>>) -> capnp::Result<()> {
+/// A file's name is shared by all the transactions in it.
+fn read_position(reader: file_position::Reader<'_>, file_name: &mut Arc<str>) -> capnp::Result<FilePosition> {
+    let file = reader.get_file()?.to_str()?;
+    if **file_name != *file {
+        *file_name = file.into();
+    }
+    Ok(FilePosition { file: file_name.clone(), offset: reader.get_offset() })
+}
+
+fn check_rows(rows: rows::Reader<'_>, layouts: &Layouts) -> capnp::Result<()> {
     let id = rows.get_layout();
     if !layouts.contains_key(&id) {
         return Err(capnp::Error::failed(format!("rows name layout {id}, which has not come")));
@@ -583,3 +571,7 @@ fn check_rows(rows: rows::Reader<'_>, layouts: &HashMap<u32, Arc<Layout>>) -> ca
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "protocol_tests.rs"]
+mod tests;

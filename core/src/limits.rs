@@ -45,6 +45,9 @@ pub const STATEMENT_EXCERPT_CHARS: usize = 200;
 /// Rows events of one batch, so that indices fit 32 bits and a batch of tiny events stays in the order of 100 MiB.
 pub const BATCH_EVENTS_MAX: usize = 1 << 21;
 
+/// Files are decoded in chunks of about this size: a quarter of a usual L2 cache, as the live stream's.
+pub const FILE_CHUNK_BYTES: usize = 256 << 10;
+
 const _: () = assert!(PAYLOAD_PIECE_BYTES < HOLD_BYTES_MAX_DEFAULT);
 const _: () = assert!(XA_KEPT_BYTES_MAX <= HOLD_BYTES_MAX_DEFAULT);
 

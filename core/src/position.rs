@@ -40,6 +40,17 @@ impl std::fmt::Display for FilePosition {
     }
 }
 
+/// For people: the place, then the GTIDs where there are any.
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.offset)?;
+        match self.gtids.is_empty() {
+            true => Ok(()),
+            false => write!(f, " ({})", self.gtids),
+        }
+    }
+}
+
 /// The order of two places of one binlog: by the number in the file's name, then by offset.
 pub fn compare_places(a: &Position, b: &Position) -> std::cmp::Ordering {
     use millstream_codec::mysql::position::file_number;

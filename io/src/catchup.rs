@@ -133,7 +133,7 @@ async fn read(worker: &Rc<Worker>, catchup: &CatchUp) -> Result<(), SourceError>
             Closed::Done => return Ok(()),
             Closed::Parked => loop {
                 catchup.until_rung().await;
-                match worker.home(|home| home.catchup_step(catchup.destination, catchup.subscription)) {
+                match worker.home(|home| home.catchup_step(catchup.destination, catchup.subscription, now_us())) {
                     CatchUpStep::Done => return Ok(()),
                     CatchUpStep::Full => {}
                     CatchUpStep::Read | CatchUpStep::WaitForLive => break,
@@ -157,7 +157,7 @@ async fn read_until_parked(
     let mut feed =
         SourceFeed::open(config.source.clone(), start.clone(), tracker, tables, catchup.interest.clone()).await?;
     let position = Arc::new(feed.position().clone());
-    let mut step = worker.home(|home| home.catchup_started(destination, subscription, position, *first_sequence));
+    let mut step = worker.home(|home| home.catchup_started(destination, subscription, position, *first_sequence, now_us()));
     loop {
         match step {
             CatchUpStep::Done => return Ok(Closed::Done),
@@ -166,7 +166,7 @@ async fn read_until_parked(
                 if let Either::Right(_) = select(Box::pin(catchup.until_rung()), Box::pin(patience)).await {
                     return Ok(Closed::Parked);
                 }
-                step = worker.home(|home| home.catchup_step(destination, subscription));
+                step = worker.home(|home| home.catchup_step(destination, subscription, now_us()));
             }
             CatchUpStep::Read => {
                 let batch = feed.next().await?;

@@ -96,6 +96,9 @@ pub async fn run(config: Arc<DestinationConfig>, workers: u16, mut sink: Sink) {
     }
 }
 
+/// The position that status shows is this old at most.
+const REPORT_US: i64 = 1_000_000;
+
 enum Never {}
 
 async fn stream(
@@ -117,6 +120,8 @@ async fn stream(
     shared.set_state("streaming", None);
     shared.set_server(feed.server(), &feed.server_info().version);
     tracing::info!(destination = %shared.name, server = feed.server(), position = %feed.position(), "streaming");
+    let mut reported_us = 0;
+    shared.set_position(feed.position());
     loop {
         if shared.interest_is_newer(interest_version) {
             let interest = shared.interest();
@@ -133,7 +138,14 @@ async fn stream(
             *sequence = last.sequence;
         }
         *start = Start::Position(Position::clone(&batch.tail));
-        shared.observe(&feed.stats(), &batch);
+        shared.observe(&batch);
+        shared.metrics.received_bytes.set(feed.stats().bytes);
+        shared.metrics.events.set(feed.stats().events);
+        shared.metrics.reconnects.set(feed.stats().reconnects);
+        if batch.received_us - reported_us >= REPORT_US {
+            reported_us = batch.received_us;
+            shared.set_position(&batch.tail);
+        }
         sink.batch(shared, batch).await;
         glommio::yield_if_needed().await;
     }

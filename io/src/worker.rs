@@ -15,7 +15,7 @@ use glommio::sync::{Semaphore, StaticPermit};
 use glommio::timer::sleep;
 use millstream_core::bridge::{CoreLink, Cursor, FromControl, ToControl};
 use millstream_core::engine::batch::SourceBatch;
-use millstream_core::engine::home::{Home, HomeEffect};
+use millstream_core::engine::home::{Home, HomeEffect, Verdict};
 use millstream_core::engine::ring::{RingReceiver, RingSender};
 use millstream_core::engine::shard::{DecodeFailure, Shard, ShardOutput};
 use millstream_core::engine::shared::Destination;
@@ -27,7 +27,7 @@ use crate::engine::DestinationConfig;
 use crate::tasks::spawn;
 
 /// Checks a name and a password; it takes milliseconds, so the answer comes from a thread of its own.
-pub type PasswordCheck = Arc<dyn Fn(String, String) -> BoxFuture<'static, bool> + Send + Sync>;
+pub type PasswordCheck = Arc<dyn Fn(String, String) -> BoxFuture<'static, Verdict> + Send + Sync>;
 
 pub struct Worker {
     pub home: RefCell<Home>,
@@ -125,8 +125,8 @@ impl Worker {
     fn verify(self: &Rc<Self>, connection: u64, user: String, password: String) {
         let (worker, check) = (self.clone(), self.check.clone());
         spawn("verify", async move {
-            let correct = check(user, password).await;
-            worker.home(|home| home.verified(connection, correct));
+            let verdict = check(user, password).await;
+            worker.home(|home| home.verified(connection, verdict));
         });
     }
 

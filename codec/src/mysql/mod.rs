@@ -19,5 +19,6 @@ pub mod requirements;
 pub mod resultset;
 pub mod rows;
 pub mod schema;
+pub mod server;
 pub mod table_map;
 pub mod value;

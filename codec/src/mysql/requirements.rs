@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use grants::Grants;
 
+use super::server::ServerKind;
+
 /// The global variables that [`check`] looks at. No server has all of them.
 pub const VARIABLES: &[&str] = &[
     "binlog_checksum",
@@ -68,7 +70,7 @@ struct Server<'a> {
 pub fn check(variables: &BTreeMap<String, String>, grants: &[String], version: &str) -> Vec<Finding> {
     let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().unwrap_or(0));
     let version_numbers = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let is_mariadb = version.contains("MariaDB");
+    let is_mariadb = ServerKind::of_version(version) == ServerKind::Mariadb;
     let mut server = Server { variables, is_mariadb, version: version_numbers, findings: Vec::new() };
     server.check_binlog();
     server.check_rows();

@@ -48,6 +48,15 @@ pub enum HomeEffect {
     SaveCursor { ticket: u64, destination: usize, name: Arc<str>, position: Arc<Position>, sequence: Sequence },
 }
 
+/// What became of a name and a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Accepted,
+    Refused,
+    /// Too many logins at once; the same one may succeed later.
+    Busy,
+}
+
 /// Bytes for one connection's socket, in this order, and what to report when they are written.
 #[derive(Debug, Default)]
 pub struct Outgoing {
@@ -313,7 +322,7 @@ impl Home {
             return;
         }
         if !self.config.authenticate {
-            self.verified(id, true);
+            self.verified(id, Verdict::Accepted);
             return;
         }
         connection.state = State::Verifying;
@@ -321,15 +330,22 @@ impl Home {
     }
 
     /// The answer to `HomeEffect::Verify`.
-    pub fn verified(&mut self, id: u64, correct: bool) {
+    pub fn verified(&mut self, id: u64, verdict: Verdict) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if !matches!(connection.state, State::New | State::Verifying) {
             return;
         }
-        if !correct {
-            let message = "wrong user or password: the server's config lists its users under [clients]";
-            self.fail(id, "access_denied", message, false);
-            return;
+        match verdict {
+            Verdict::Accepted => {}
+            Verdict::Refused => {
+                let message = "wrong user or password; the server's users are those of [clients] in its configuration";
+                self.fail(id, "access_denied", message, false);
+                return;
+            }
+            Verdict::Busy => {
+                self.fail(id, "busy", "too many logins at once; try again", true);
+                return;
+            }
         }
         connection.state = State::Ready;
         let welcome = ServerMessage::Welcome {
@@ -585,9 +601,16 @@ impl Home {
         self.hub_effects(destination);
     }
 
-    pub fn catchup_started(&mut self, destination: usize, id: u64, position: Arc<Position>, first_sequence: Sequence) -> CatchUpStep {
+    pub fn catchup_started(
+        &mut self,
+        destination: usize,
+        id: u64,
+        position: Arc<Position>,
+        first_sequence: Sequence,
+        now_us: i64,
+    ) -> CatchUpStep {
         let Some(hub) = self.hubs.get_mut(destination) else { return CatchUpStep::Done };
-        let step = hub.catchup_started(id, position, first_sequence);
+        let step = hub.catchup_started(id, position, first_sequence, now_us);
         self.metrics.catchups_started.add(1);
         self.hub_effects(destination);
         step
@@ -602,9 +625,9 @@ impl Home {
         step
     }
 
-    pub fn catchup_step(&mut self, destination: usize, id: u64) -> CatchUpStep {
+    pub fn catchup_step(&mut self, destination: usize, id: u64, now_us: i64) -> CatchUpStep {
         let Some(hub) = self.hubs.get_mut(destination) else { return CatchUpStep::Done };
-        let step = hub.catchup_step(id);
+        let step = hub.catchup_step(id, now_us);
         self.hub_effects(destination);
         step
     }
@@ -683,6 +706,12 @@ impl Home {
         };
         if let Some((destination, subscription)) = subscribed {
             self.add_batch(id, destination, subscription, &mut outgoing, now_us);
+            if outgoing.batch.is_none()
+                && let Some(subscription) = self.hubs.get_mut(destination).and_then(|hub| hub.subscription(subscription))
+            {
+                // Clients count every byte that they take; so does their credit.
+                subscription.credit_bytes = subscription.credit_bytes.saturating_sub_unsigned(outgoing.head.len() as u64);
+            }
         }
         if outgoing.head.is_empty() && outgoing.batch.is_none() {
             return None;

@@ -408,7 +408,13 @@ impl Hub {
     // --------------------------------------------------------------------------------------------------- catch-up
 
     /// The reader is up and stands at `position`.
-    pub fn catchup_started(&mut self, id: u64, position: Arc<Position>, first_sequence: Sequence) -> CatchUpStep {
+    pub fn catchup_started(
+        &mut self,
+        id: u64,
+        position: Arc<Position>,
+        first_sequence: Sequence,
+        now_us: i64,
+    ) -> CatchUpStep {
         let Some(entry) = self.entries.get_mut(&id) else { return CatchUpStep::Done };
         let subscription = &mut entry.subscription;
         let sequence = first_sequence.saturating_sub(1);
@@ -422,7 +428,7 @@ impl Hub {
             }
             self.effects.push(HubEffect::Begun { subscription: id });
         }
-        self.catchup_step(id)
+        self.catchup_step(id, now_us)
     }
 
     /// What the reader brought, encoded by a shard of its own.
@@ -464,9 +470,9 @@ impl Hub {
         view.seal(now_us);
         self.effects.push(HubEffect::Ready { subscription: id });
         if arrived {
-            return self.splice(id);
+            return self.splice(id, now_us);
         }
-        self.catchup_step(id)
+        self.catchup_step(id, now_us)
     }
 
     /// The catch-ups that may have been waiting for the live stream to move.
@@ -476,7 +482,7 @@ impl Hub {
     }
 
     /// Whether the catch-up may read on, and whether it is time to ask for a place in the live log.
-    pub fn catchup_step(&mut self, id: u64) -> CatchUpStep {
+    pub fn catchup_step(&mut self, id: u64, now_us: i64) -> CatchUpStep {
         let Some(entry) = self.entries.get_mut(&id) else { return CatchUpStep::Done };
         let subscription = &mut entry.subscription;
         if subscription.mode != Mode::CatchUp || entry.splice.is_some() {
@@ -489,7 +495,7 @@ impl Hub {
             && compare_places(&here, &pin.boundary).is_ge()
             && private.may_join_after_seal()
         {
-            return self.splice(id);
+            return self.splice(id, now_us);
         }
         if subscription.pin.is_none()
             && let Some(live) = self.views.get(&subscription.live_view)
@@ -501,7 +507,7 @@ impl Hub {
             match compare_places(&here, tail) {
                 std::cmp::Ordering::Equal => {
                     subscription.pin = Some(Pin { index: live.next_index(), boundary: tail.clone() });
-                    return self.splice(id);
+                    return self.splice(id, now_us);
                 }
                 std::cmp::Ordering::Greater => return CatchUpStep::WaitForLive,
                 std::cmp::Ordering::Less
@@ -518,9 +524,12 @@ impl Hub {
     }
 
     /// The catch-up has arrived at its pin; what is in the private log is still to be sent.
-    fn splice(&mut self, id: u64) -> CatchUpStep {
+    fn splice(&mut self, id: u64, now_us: i64) -> CatchUpStep {
         let Some(entry) = self.entries.get_mut(&id) else { return CatchUpStep::Done };
-        entry.splice = self.views.get(&entry.subscription.view).map(View::next_index);
+        let Some(private) = self.views.get_mut(&entry.subscription.view) else { return CatchUpStep::Done };
+        private.push_skipped();
+        private.seal(now_us);
+        entry.splice = Some(private.next_index());
         self.effects.push(HubEffect::StopCatchUp { subscription: id });
         self.effects.push(HubEffect::Ready { subscription: id });
         self.finish_splice(id);

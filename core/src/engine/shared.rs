@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bridge::{Doorbell, SourceStatus};
+use crate::engine::batch::SourceBatch;
 use crate::engine::interest::{InterestSet, ViewId, ViewInterest};
 use crate::filter::Filter;
 use crate::metrics::SharedSourceMetrics;
@@ -217,6 +218,16 @@ impl Destination {
         let mut status = lock(&self.status);
         status.server = server.to_owned();
         status.version = version.to_owned();
+    }
+
+    /// Counts a batch of the live stream.
+    pub fn observe(&self, batch: &SourceBatch) {
+        let metrics = &self.metrics;
+        metrics.transactions.add(batch.transactions.iter().filter(|part| part.begin).count() as u64);
+        metrics.received_time_us.set(u64::try_from(batch.received_us).unwrap_or(0));
+        if let Ok(time_us @ 1..) = u64::try_from(batch.source_time_us) {
+            metrics.source_time_us.set(time_us);
+        }
     }
 
     /// Where the live stream stands, for status; asked for about once a second.

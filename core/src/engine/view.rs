@@ -228,6 +228,29 @@ impl View {
         self.tail_sequence = sequence;
     }
 
+    /// A transaction without changes that brings clients to the tail: for those that leave this view, whose next one
+    /// does not know what was skipped here.
+    pub fn push_skipped(&mut self) {
+        let Some(tail) = self.tail.clone().filter(|_| !self.skipped.is_empty() && self.open.is_none()) else { return };
+        let position = tail.file_position();
+        let part = TransactionPart {
+            sequence: self.tail_sequence,
+            begin: true,
+            end: PartEnd::Commit,
+            gtid: None,
+            start: position.clone(),
+            position,
+            commit_time_us: 0,
+            time_precision_us: 1,
+            events: 0..0,
+            ddl: None,
+            truncate_to: None,
+            open_xa: None,
+        };
+        self.open_fragment(&part);
+        self.end_part(&part);
+    }
+
     pub fn building_bytes(&self) -> usize {
         if self.builder.is_empty() { 0 } else { self.builder.len_bytes() }
     }

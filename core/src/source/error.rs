@@ -70,6 +70,20 @@ pub enum SourceError {
     #[error("corrupt data at {position}: {reason}")]
     Corrupt { position: FilePosition, reason: String },
 
+    /// Still corrupt after it was read again.
+    #[error(
+        "corrupt data at {position}, also when read again: {reason}. The file is damaged on the server's disk: point to \
+         a replica that has it whole, or start behind it"
+    )]
+    Damaged { position: FilePosition, reason: String },
+
+    /// Another program uses our server id or uuid: each of us ends the other's stream.
+    #[error(
+        "another replica with server_id {server_id} (uuid {replica_uuid}) keeps taking our place at the source. Give \
+         each reader a server_id of its own"
+    )]
+    DuplicateReplica { server_id: u32, replica_uuid: String },
+
     #[error(
         "unknown event type {type_code} at {position}, and it may not be ignored: this server is newer than what \
          Millstream reads; upgrade Millstream, or start behind it"
@@ -123,7 +137,6 @@ impl SourceError {
             Self::Io { .. } | Self::HeartbeatTimeout { .. } | Self::Protocol(_) => Disposition::Retry,
             // A damaged byte on the way is mended by reading again; the feed halts when it comes back at the same place.
             Self::Corrupt { .. } => Disposition::Retry,
-            // A replica that follows will have them in a moment; the feed halts when it does not.
             Self::Server { code, message, .. } => server_disposition(*code, message),
             Self::Table { .. } => Disposition::Quarantine,
             Self::Auth { .. }
@@ -136,10 +149,34 @@ impl SourceError {
             | Self::UnknownEvent { .. }
             | Self::StatementDml { .. }
             | Self::Incident { .. }
+            | Self::Damaged { .. }
+            | Self::DuplicateReplica { .. }
             | Self::EventTooLarge { .. }
             | Self::XaLost { .. }
             | Self::Registry(_)
             | Self::Config(_) => Disposition::Halt,
+        }
+    }
+
+    /// A stable word for programs, as the client protocol's errors carry it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Purged { .. } => "position_purged",
+            Self::BadPosition { .. } => "bad_position",
+            Self::AheadOfSource { .. } => "ahead_of_source",
+            Self::Incarnation { .. } => "other_incarnation",
+            Self::StatementDml { .. } => "statement_dml",
+            Self::Incident { .. } => "incident",
+            Self::EventTooLarge { .. } => "event_too_large",
+            Self::XaLost { .. } => "xa_lost",
+            Self::Corrupt { .. } | Self::Damaged { .. } => "corrupt_binlog",
+            Self::DuplicateReplica { .. } => "duplicate_replica",
+            Self::UnknownEvent { .. } => "unknown_event",
+            Self::Table { .. } => "table_quarantined",
+            Self::Registry(_) => "registry_failed",
+            Self::Requirements(_) | Self::Config(_) => "source_unsuitable",
+            Self::Auth { .. } | Self::Tls { .. } => "source_refused",
+            Self::Io { .. } | Self::HeartbeatTimeout { .. } | Self::Protocol(_) | Self::Server { .. } => "source_unavailable",
         }
     }
 
@@ -168,10 +205,14 @@ fn server_disposition(code: u16, message: &str) -> Disposition {
         | 1927
         | 3032
         | 4031 => Disposition::Retry,
-        // ER_SOURCE_FATAL_ERROR_READING_BINLOG: another replica took our server_uuid, or the dump could not be sent.
-        1236 if message.contains("same server_uuid") || message.contains("same server_id") => Disposition::Retry,
+        1236 if is_duplicate_replica(message) => Disposition::Retry,
         _ => Disposition::Halt,
     }
+}
+
+/// Error 1236 when another connection has registered as us.
+pub fn is_duplicate_replica(message: &str) -> bool {
+    message.contains("same server_uuid") || message.contains("same server_id")
 }
 
 /// What to do about an error of the server, where the number alone tells it.

@@ -6,3 +6,7 @@ pub mod information_schema;
 pub mod probe;
 pub mod session;
 pub mod start;
+pub mod file;
+pub mod statement;
+pub mod tracker;
+pub mod xa;

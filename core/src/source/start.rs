@@ -519,6 +519,13 @@ impl Resolver {
     }
 
     fn done(&self, position: Position, dump: Dump) -> Step {
+        let dump = match dump {
+            // COM_BINLOG_DUMP has 32 bits for the offset; the GTIDs before it say the same.
+            Dump::File(at) if at.offset > u64::from(u32::MAX) && self.gtid && !position.gtids.is_empty() => {
+                Dump::Gtids(position.gtids.clone())
+            }
+            dump => dump,
+        };
         Step::Done(Resolved { position, dump })
     }
 

@@ -93,8 +93,9 @@ impl XaLedger {
             self.kept_bytes += rows.bytes();
             self.kept.insert(open.xid.clone(), rows);
         }
-        let others = self.open.iter().filter(|other| other.xid != open.xid).cloned();
-        self.open = others.chain(std::iter::once(open)).collect();
+        let mut all: Vec<OpenXa> = self.open.iter().filter(|other| other.xid != open.xid).cloned().collect();
+        all.push(open);
+        self.open = all.into();
         Ok(())
     }
 

@@ -63,6 +63,7 @@ impl Connector {
             stream: Some(stream),
             framer: Framer::new(FramerLimits { payload_bytes_max, key: "event_bytes_max" }),
             session: Session::new(SourceConfig::clone(&self.config), goal),
+            silence: None,
         };
         connection.set_read_timeout(self.config.response_timeout)?;
         Ok(connection)
@@ -96,6 +97,8 @@ pub struct Connection {
     stream: Option<Stream>,
     framer: Framer,
     session: Session,
+    /// (longest silence, heartbeat period) in milliseconds, once the stream flows.
+    silence: Option<(u64, u64)>,
 }
 
 impl Connection {
@@ -168,8 +171,15 @@ impl Connection {
         }
     }
 
-    /// From here on a silence of this length is an error.
-    pub fn set_read_timeout(&self, timeout: Duration) -> Result<(), SourceError> {
+    /// From here on the server owes us heartbeats: a longer silence is an error.
+    pub fn watch_silence(&mut self, config: &SourceConfig) -> Result<(), SourceError> {
+        let silence = config.silence_max();
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.silence = Some((ms(silence), ms(config.heartbeat_period)));
+        self.set_read_timeout(silence)
+    }
+
+    fn set_read_timeout(&self, timeout: Duration) -> Result<(), SourceError> {
         match &self.stream {
             Some(stream) => stream.set_read_timeout(timeout).map_err(|error| self.io(&error)),
             None => Err(closed()),
@@ -177,8 +187,11 @@ impl Connection {
     }
 
     fn io(&self, error: &io::Error) -> SourceError {
-        match error.kind() {
-            io::ErrorKind::TimedOut => {
+        match (error.kind(), self.silence) {
+            (io::ErrorKind::TimedOut, Some((silent_ms, period_ms))) => {
+                SourceError::HeartbeatTimeout { server: self.server.to_string(), silent_ms, period_ms }
+            }
+            (io::ErrorKind::TimedOut, None) => {
                 SourceError::io(self.server.to_string(), "no answer came within the time (response_timeout)")
             }
             _ => SourceError::io(self.server.to_string(), error),

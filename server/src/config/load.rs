@@ -43,9 +43,9 @@ impl Loaded {
     pub fn parse(text: &str, surroundings: &Surroundings<'_>) -> Loaded {
         let (reader, tree) = Reader::parse(text);
         let mut root = Section::root(&reader, tree);
-        let server = sections::server(root.section("server"), surroundings.folder);
+        let (server, listen_line) = sections::server(root.section("server"), surroundings.folder);
         let engine = sections::engine(root.section("engine"));
-        let clients = sections::clients(root.section("clients"), &server);
+        let clients = sections::clients(root.section("clients"), &server, listen_line);
         let streams = root.sections("destination");
         if streams.is_empty() && !root.has_complaints_about("destination") {
             root.missing("destination", "add a [[destination]] with name and [destination.source]");

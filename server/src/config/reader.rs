@@ -51,7 +51,8 @@ impl Reader {
     pub fn into_parts(self) -> (Vec<Complaint>, Vec<Complaint>, Vec<String>) {
         let sorted = |cell: RefCell<Vec<Complaint>>| {
             let mut complaints = cell.into_inner();
-            complaints.sort_by_key(|complaint| complaint.line);
+            // Those about the file as a whole come last.
+            complaints.sort_by_key(|complaint| (complaint.line == 0, complaint.line));
             complaints
         };
         (sorted(self.complaints), sorted(self.warnings), self.absent.into_inner())

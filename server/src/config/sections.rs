@@ -33,7 +33,8 @@ pub fn resolve(folder: &Path, path: &str) -> PathBuf {
     folder.join(path)
 }
 
-pub fn server(mut section: Section<'_, '_>, folder: &Path) -> ServerConfig {
+/// Returns the line of `listen` too: what it allows depends on `[clients]`.
+pub fn server(mut section: Section<'_, '_>, folder: &Path) -> (ServerConfig, usize) {
     let mut server = ServerConfig::default();
     if let Some(at) = section.text("id", &mut server.id)
         && !is_name(&at.value)
@@ -59,8 +60,9 @@ pub fn server(mut section: Section<'_, '_>, folder: &Path) -> ServerConfig {
         let fix = "write error, warn, info, debug or trace, or such as \"info,millstream_core=debug\"";
         section.complain(at.line, "log", format!("\"{}\" is not understood: {error}", at.value), fix);
     }
+    let listen_line = listen.unwrap_or(section.line);
     section.finish();
-    server
+    (server, listen_line)
 }
 
 /// Returns the line where it was set.
@@ -127,7 +129,7 @@ pub fn engine(mut section: Section<'_, '_>) -> EngineConfig {
     engine
 }
 
-pub fn clients(mut section: Section<'_, '_>, server: &ServerConfig) -> ClientsConfig {
+pub fn clients(mut section: Section<'_, '_>, server: &ServerConfig, listen_line: usize) -> ClientsConfig {
     let mut clients = ClientsConfig::default();
     section.boolean("allow_anonymous", &mut clients.allow_anonymous);
     let mut names = BTreeSet::new();
@@ -156,7 +158,7 @@ pub fn clients(mut section: Section<'_, '_>, server: &ServerConfig) -> ClientsCo
     if clients.users.is_empty() && !clients.allow_anonymous && !server.listen.ip().is_loopback() {
         let what = format!("is empty, and server.listen {} takes clients from other machines without a password", server.listen);
         let fix = "add [[clients.users]], listen on 127.0.0.1, or set clients.allow_anonymous = true";
-        section.complain(section.line, "users", what, fix);
+        section.complain(listen_line, "users", what, fix);
     }
     section.finish();
     clients

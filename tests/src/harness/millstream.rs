@@ -81,7 +81,10 @@ impl Options {
     /// The configuration file.
     pub fn text(&self, listen: SocketAddr, admin: SocketAddr, data: &Path, source: &str) -> String {
         let mut text = format!(
-            "[server]\nlisten = \"{listen}\"\nadmin_listen = \"{admin}\"\ndata_dir = \"{}\"\nlog = \"info\"\n\n[engine]\n",
+            // its replica number at the source follows from the id: several may read from one server
+            "[server]\nid = \"test-{}\"\nlisten = \"{listen}\"\nadmin_listen = \"{admin}\"\ndata_dir = \"{}\"\n\
+             log = \"info\"\n\n[engine]\n",
+            listen.port(),
             data.display()
         );
         let lines = |text: &mut String, keys: &[(String, String)]| {

@@ -375,3 +375,128 @@ fn gtid_number(id: &str) -> Option<u64> {
     }
     number.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ONE: TransactionKey = TransactionKey { writer: 1, number: 1 };
+    const TWO: TransactionKey = TransactionKey { writer: 1, number: 2 };
+    const THREE: TransactionKey = TransactionKey { writer: 2, number: 1 };
+
+    /// One insert of the transaction's own into `items`.
+    fn insert(key: TransactionKey) -> RowChange {
+        RowChange { table: Table::Items, op: Op::Insert, id: u64::from(key.writer) * 100 + key.number }
+    }
+
+    fn delivery(key: TransactionKey, number: u64) -> Delivery {
+        let RowChange { table, op, id } = insert(key);
+        let after = json!({"id": id, "writer": key.writer, "txn": key.number});
+        let change = Change {
+            table: table.name().into(),
+            op: op.name().into(),
+            row: 0,
+            before: None,
+            after: after.as_object().cloned(),
+        };
+        Delivery { epoch: 1, sequence: number, id: format!("a-b:{number}"), changes: vec![change] }
+    }
+
+    fn checker() -> Checker {
+        let ledger = Arc::new(Ledger::default());
+        for (key, outcome) in
+            [(ONE, Outcome::Committed), (TWO, Outcome::Committed), (THREE, Outcome::NotCommitted)]
+        {
+            ledger.enter(key, vec![insert(key)]);
+            ledger.settle(key, outcome);
+        }
+        let mut checker = Checker::new(ledger, "d");
+        checker.connected();
+        checker
+    }
+
+    fn check(what: &str, steps: impl FnOnce(&mut Checker), expected: Option<&str>) {
+        let mut checker = checker();
+        steps(&mut checker);
+        checker.count_lost();
+        let complaints = checker.report.complaints.join("; ");
+        match expected {
+            None => assert_eq!(complaints, "", "{what}"),
+            Some(words) => assert!(complaints.contains(words), "{what}: {complaints}"),
+        }
+    }
+
+    #[test]
+    fn every_broken_promise_is_noticed_and_no_kept_one() {
+        let (one, two) = (delivery(ONE, 1), delivery(TWO, 2));
+        check("complete", |c| [&one, &two].into_iter().for_each(|d| c.deliver(d)), None);
+        check("lost at the end", |c| c.deliver(&one), Some("never delivered"));
+        check("lost at the start", |c| c.deliver(&two), Some("never delivered"));
+        check(
+            "repeated after a new connection",
+            |c| {
+                [&one, &two].into_iter().for_each(|d| c.deliver(d));
+                c.connected();
+                [&one, &two].into_iter().for_each(|d| c.deliver(d));
+            },
+            None,
+        );
+        check(
+            "repeated on one connection",
+            |c| [&one, &two, &one].into_iter().for_each(|d| c.deliver(d)),
+            Some("comes again behind number 1"),
+        );
+        check(
+            "repeated before the durable ack",
+            |c| {
+                [&one, &two].into_iter().for_each(|d| c.deliver(d));
+                c.durable(1);
+                c.connected();
+                [&one, &two].into_iter().for_each(|d| c.deliver(d));
+            },
+            Some("before the last durable ack"),
+        );
+        check(
+            "repeated behind the durable ack",
+            |c| {
+                [&one, &two].into_iter().for_each(|d| c.deliver(d));
+                c.durable(1);
+                c.connected();
+                c.deliver(&two);
+            },
+            None,
+        );
+        check("swapped", |c| [&two, &one].into_iter().for_each(|d| c.deliver(d)), Some("comes behind"));
+        check("uncommitted", |c| c.deliver(&delivery(THREE, 1)), Some("did not commit"));
+        let mut other = two.clone();
+        other.changes[0].row = 1;
+        check("wrong ordinal", |c| [&one, &other].into_iter().for_each(|d| c.deliver(d)), Some("has the ordinal 1"));
+        let mut other = two.clone();
+        other.changes.push(other.changes[0].clone());
+        check("a row twice", |c| [&one, &other].into_iter().for_each(|d| c.deliver(d)), Some("has 2 rows, expected 1"));
+        let mut other = two.clone();
+        other.changes[0].after.as_mut().unwrap().insert("x".into(), json!(1));
+        check(
+            "other values the second time",
+            |c| {
+                [&one, &two].into_iter().for_each(|d| c.deliver(d));
+                c.connected();
+                c.deliver(&other);
+            },
+            Some("other row ids or values"),
+        );
+    }
+
+    #[test]
+    fn numbers_of_gtids_are_told_from_file_positions() {
+        for (id, expected) in [
+            ("8f2c-1d:77", Some(77)),
+            ("8f2c-1d:tag:5", Some(5)),
+            ("0-12-9", Some(9)),
+            ("binlog.000001:88", None),
+        ] {
+            assert_eq!(gtid_number(id), expected, "{id}");
+        }
+    }
+}

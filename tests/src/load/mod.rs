@@ -5,6 +5,7 @@
 
 pub mod checker;
 pub mod delivery;
+pub mod follow;
 pub mod ledger;
 mod random;
 pub mod schema;
@@ -13,6 +14,7 @@ pub mod writer;
 
 pub use checker::{Checker, Report};
 pub use delivery::{Change, Delivery};
+pub use follow::Follow;
 pub use ledger::Ledger;
 pub use random::Random;
 pub use schema::{Op, Table};

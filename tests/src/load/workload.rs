@@ -239,7 +239,8 @@ impl Workload {
         for _ in 0..rows {
             self.next_id += 1;
             let id = self.next_id;
-            values.push(format!("({id}, {}, {}, {})", self.writer, self.number, self.values(table)));
+            let rest = self.values(table);
+            values.push(format!("({id}, {}, {}, {rest})", self.writer, self.number));
             draft.changes.push(RowChange { table, op: Op::Insert, id });
         }
         draft.statements.push(format!(

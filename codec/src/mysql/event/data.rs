@@ -3,6 +3,7 @@
 use super::*;
 use crate::mysql::gtid::GtidSet;
 use crate::mysql::rows::RowsEvent;
+use crate::mysql::server::ServerKind;
 use crate::mysql::table_map::TableMap;
 
 /// A parsed body. What a hot path needs of single types it parses by itself.
@@ -39,11 +40,11 @@ pub enum EventData<'a> {
 }
 
 impl<'a> EventData<'a> {
-    /// Reads the body by the type in the header.
+    /// Reads the body by the type in the header. `kind` is that of the last FORMAT_DESCRIPTION.
     ///
     /// # Errors
     /// [`EventError`] of the single type.
-    pub fn parse(event: &Event<'a>) -> Result<Self, EventError> {
+    pub fn parse(event: &Event<'a>, kind: ServerKind) -> Result<Self, EventError> {
         use EventType as T;
         let body = event.body;
         Ok(match event.header.type_code {
@@ -55,7 +56,7 @@ impl<'a> EventData<'a> {
             T::GTID | T::ANONYMOUS_GTID => Self::Gtid(GtidEvent::parse(event.header.type_code, body)?),
             T::GTID_TAGGED => Self::Gtid(gtid_tagged::parse(body)?),
             T::PREVIOUS_GTIDS => Self::PreviousGtids(previous_gtids::parse(body)?),
-            T::TABLE_MAP => Self::TableMap(TableMap::parse(body)?),
+            T::TABLE_MAP => Self::TableMap(TableMap::parse(body, kind)?),
             code if RowsEvent::is_rows(code) => Self::Rows(RowsEvent::parse(code, body)?),
             T::ROWS_QUERY => Self::RowsQuery(rows_query::parse(body)?),
             T::ANNOTATE_ROWS => Self::RowsQuery(body),

@@ -14,6 +14,7 @@ use super::{EventFlags, EventHeader, EventType, HEADER_BYTES};
 use crate::mysql::checksum::{CHECKSUM_BYTES, Checksum};
 use crate::mysql::error::EventError;
 use crate::mysql::reader::Reader;
+use crate::mysql::server::ServerKind;
 
 const WHAT: &str = "FORMAT_DESCRIPTION";
 const SERVER_VERSION_BYTES: usize = 50;
@@ -104,8 +105,8 @@ impl FormatDescription {
         Ok(Self { server_version, created, checksum })
     }
 
-    pub fn is_mariadb(&self) -> bool {
-        self.server_version.contains("MariaDB")
+    pub fn server_kind(&self) -> ServerKind {
+        ServerKind::of_version(&self.server_version)
     }
 }
 
@@ -113,7 +114,10 @@ impl FormatDescription {
 fn has_checksum(server_version: &str) -> bool {
     let mut numbers = server_version.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse::<u32>().unwrap_or(0));
     let version = [0; 3].map(|_: u32| numbers.next().unwrap_or(0));
-    let since = if server_version.contains("MariaDB") { [5, 3, 0] } else { [5, 6, 1] };
+    let since = match ServerKind::of_version(server_version) {
+        ServerKind::Mariadb => [5, 3, 0],
+        ServerKind::Mysql => [5, 6, 1],
+    };
     version >= since
 }
 
@@ -185,6 +189,12 @@ mod tests {
         assert_eq!(FormatDescription::parse(&bytes).unwrap(), expected);
         bytes[FLAGS_OFFSET] |= 4;
         assert!(matches!(FormatDescription::parse(&bytes), Err(EventError::Checksum { .. })));
+    }
+
+    #[test]
+    fn events_behind_it_may_have_no_checksum() {
+        assert_eq!(FormatDescription::parse(&format_event("9.7.4", 0)).unwrap().checksum, Checksum::None);
+        assert_eq!(FormatDescription::parse(&format_event("5.5.62-log", 0)).unwrap().checksum, Checksum::None);
     }
 
     #[test]

@@ -16,6 +16,7 @@
 use super::LoginError;
 use crate::mysql::reader::Reader;
 use crate::mysql::resultset::ServerError;
+use crate::mysql::server::ServerKind;
 
 /// Bits of the handshake that matter here.
 pub struct Capabilities;
@@ -96,8 +97,8 @@ impl Greeting {
         Ok(Self { server_version, connection_id, scramble, capabilities, collation, status, auth_plugin })
     }
 
-    pub fn is_mariadb(&self) -> bool {
-        self.server_version.contains("MariaDB")
+    pub fn server_kind(&self) -> ServerKind {
+        ServerKind::of_version(&self.server_version)
     }
 
     pub fn offers_tls(&self) -> bool {
@@ -143,11 +144,11 @@ pub(super) mod tests {
         assert_eq!(greeting.version(), (9, 7, 4));
         assert_eq!(&greeting.scramble, b"abcdefghijklmnopqrst");
         assert_eq!(greeting.auth_plugin, "caching_sha2_password");
-        assert!(greeting.offers_tls() && !greeting.is_mariadb());
+        assert!(greeting.offers_tls() && greeting.server_kind() == ServerKind::Mysql);
         let maria = payload("5.5.5-10.11.18-MariaDB-deb12-log", "mysql_native_password", CAPABILITIES);
         let greeting = Greeting::parse(&maria).unwrap();
         assert_eq!(greeting.version(), (10, 11, 18));
-        assert!(greeting.is_mariadb());
+        assert!(greeting.server_kind() == ServerKind::Mariadb);
     }
 
     #[test]

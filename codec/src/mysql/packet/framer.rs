@@ -44,6 +44,8 @@ pub struct Framer {
     /// Zeroed ahead of a read; grows while reads fill it.
     step_bytes: usize,
     large: Option<Large>,
+    /// The stream cannot be read on; said again at every call.
+    failed: Option<PacketError>,
     /// Chunks whose frames may still be held somewhere, oldest first.
     spent: VecDeque<BytesMut>,
 }
@@ -77,6 +79,7 @@ impl Framer {
             filled: 0,
             step_bytes: STEP_BYTES_MIN,
             large: None,
+            failed: None,
             spent: VecDeque::new(),
         }
     }
@@ -101,14 +104,13 @@ impl Framer {
         self.filled > 0 || self.large.is_some()
     }
 
-    /// Where to receive next; never empty. Tell with [`filled`](Self::filled) how much was.
+    /// Where to receive next; never empty. Tell with [`filled`](Self::filled) how much was. [`take`](Self::take)
+    /// what is complete first.
     ///
     /// # Errors
     /// [`PacketError`] when the packet that has begun is too large or out of sequence.
     pub fn space(&mut self) -> Result<&mut [u8], PacketError> {
-        if self.large.is_none() {
-            self.prepare_chunk()?;
-        }
+        self.unless_failed(|framer| if framer.large.is_none() { framer.prepare_chunk() } else { Ok(()) })?;
         let Self { large, chunk, filled, .. } = self;
         let space = match large {
             None => chunk.get_mut(*filled..),
@@ -124,6 +126,10 @@ impl Framer {
     /// # Errors
     /// [`PacketError`] when that completed the header of a packet that is too large or out of sequence.
     pub fn filled(&mut self, count: usize) -> Result<(), PacketError> {
+        self.unless_failed(|framer| framer.count_filled(count))
+    }
+
+    fn count_filled(&mut self, count: usize) -> Result<(), PacketError> {
         let Some(large) = &mut self.large else {
             let offered = self.chunk.len() - self.filled;
             debug_assert!(count <= offered);
@@ -160,6 +166,10 @@ impl Framer {
     /// # Errors
     /// [`PacketError`] of the first packet here; the ones before it have been taken.
     pub fn take(&mut self) -> Result<Option<Frames>, PacketError> {
+        self.unless_failed(Self::take_complete)
+    }
+
+    fn take_complete(&mut self) -> Result<Option<Frames>, PacketError> {
         if let Some(large) = self.large.take_if(|large| large.is_complete()) {
             let mut payload = large.payload;
             payload.truncate(large.filled);
@@ -172,6 +182,15 @@ impl Framer {
         let taken = self.chunk.split_to(complete).freeze();
         self.filled -= complete;
         Ok(Some(Frames { chunk: taken, is_one_payload: false }))
+    }
+
+    /// An error ends the stream for good.
+    #[inline]
+    fn unless_failed<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, PacketError>) -> Result<T, PacketError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        step(self).inspect_err(|error| self.failed = Some(error.clone()))
     }
 
     /// Length of the complete packets at the beginning of the chunk, whose sequence numbers have been counted.
@@ -216,7 +235,7 @@ impl Framer {
             needed = needed.max(length.saturating_sub(part.len()));
         }
         if self.chunk.capacity() < self.filled + needed {
-            self.begin_chunk();
+            self.begin_chunk(self.filled + needed);
         }
         if self.chunk.len() == self.filled {
             let zeroed = (self.filled + self.step_bytes).min(self.chunk.capacity());
@@ -226,8 +245,9 @@ impl Framer {
     }
 
     /// Moves what is there into a new chunk, or into an old one that nobody holds any more.
-    fn begin_chunk(&mut self) {
-        let mut fresh = self.reclaim().unwrap_or_else(|| BytesMut::with_capacity(CHUNK_BYTES));
+    fn begin_chunk(&mut self, bytes_min: usize) {
+        let capacity = bytes_min.max(CHUNK_BYTES);
+        let mut fresh = self.reclaim(capacity).unwrap_or_else(|| BytesMut::with_capacity(capacity));
         fresh.extend_from_slice(self.chunk.get(..self.filled).unwrap_or_default());
         let mut spent = std::mem::replace(&mut self.chunk, fresh);
         spent.clear();
@@ -237,8 +257,8 @@ impl Framer {
         self.spent.push_back(spent);
     }
 
-    fn reclaim(&mut self) -> Option<BytesMut> {
-        let free = self.spent.iter_mut().position(|chunk| chunk.try_reclaim(CHUNK_BYTES))?;
+    fn reclaim(&mut self, capacity: usize) -> Option<BytesMut> {
+        let free = self.spent.iter_mut().position(|chunk| chunk.try_reclaim(capacity))?;
         self.spent.remove(free)
     }
 }

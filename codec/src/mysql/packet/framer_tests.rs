@@ -113,6 +113,30 @@ fn a_wrong_sequence_number_ends_the_stream_behind_the_packets_before() {
 }
 
 #[test]
+fn an_error_ends_the_stream_for_good() {
+    let mut framer = Framer::new(LIMITS);
+    framer.space().unwrap()[..5].copy_from_slice(&[1, 0, 0, 9, 7]);
+    framer.filled(5).unwrap();
+    let error = PacketError::Sequence { expected: 0, found: 9 };
+    assert_eq!(framer.take().unwrap_err(), error);
+    assert_eq!(framer.space().unwrap_err(), error);
+    assert_eq!(framer.filled(1).unwrap_err(), error);
+    assert_eq!(framer.take().unwrap_err(), error);
+}
+
+#[test]
+fn what_is_not_taken_piles_up_and_is_not_lost() {
+    let payloads: Vec<_> = (0..1_000).map(|seed| payload(1_000, seed)).collect();
+    let mut framer = Framer::new(LIMITS);
+    for piece in stream(&payloads).chunks(STEP_BYTES_MIN) {
+        framer.space().unwrap()[..piece.len()].copy_from_slice(piece);
+        framer.filled(piece.len()).unwrap();
+    }
+    let frames = framer.take().unwrap().unwrap();
+    assert!(frames.payloads().eq(payloads.iter().map(Vec::as_slice)));
+}
+
+#[test]
 fn frames_outlive_later_reads() {
     let payloads: Vec<_> = (0..3_000).map(|seed| payload(1_000, seed)).collect();
     let mut framer = Framer::new(LIMITS);

@@ -15,11 +15,13 @@
 //! 12 COLUMN_VISIBILITY            a bit for each column: 1 is visible                       (FULL)
 //! 13 VECTOR_DIMENSIONALITY        lenenc for each vector column
 //! ```
+//! Text columns are CHAR, VARCHAR and TEXT with their binary relatives; for MariaDB also the geometry columns.
 
 use super::{ColumnTypeCode as T, WHAT};
 use crate::mysql::error::EventError;
 use crate::mysql::reader::Reader;
 use crate::mysql::schema::ColumnFormat;
+use crate::mysql::server::ServerKind;
 
 /// Collations of the columns of one group, in the table's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +123,11 @@ pub(super) fn is_numeric(format: &ColumnFormat) -> bool {
 }
 
 /// The types that DEFAULT_CHARSET and COLUMN_CHARSET count.
+pub(super) fn has_charset(format: &ColumnFormat, kind: ServerKind) -> bool {
+    is_text(format) || kind == ServerKind::Mariadb && format.type_code == T::GEOMETRY
+}
+
+/// CHAR, VARCHAR, TEXT, BINARY, VARBINARY, BLOB.
 pub(super) fn is_text(format: &ColumnFormat) -> bool {
     matches!(
         format.type_code,

@@ -28,6 +28,7 @@ use super::error::EventError;
 use super::reader::Reader;
 use super::rows::bit;
 use super::schema::ColumnFormat;
+use super::server::ServerKind;
 
 const WHAT: &str = "TABLE_MAP";
 const TABLE_ID_BYTES: usize = 6;
@@ -72,9 +73,9 @@ impl ColumnTypeCode {
     pub const VAR_STRING: u8 = 253;
     pub const STRING: u8 = 254;
     pub const GEOMETRY: u8 = 255;
-    /// MariaDB: VARCHAR and BLOB columns declared COMPRESSED.
-    pub const VARCHAR_COMPRESSED: u8 = 140;
-    pub const BLOB_COMPRESSED: u8 = 141;
+    /// MariaDB: BLOB and VARCHAR columns declared COMPRESSED.
+    pub const BLOB_COMPRESSED: u8 = 140;
+    pub const VARCHAR_COMPRESSED: u8 = 141;
 }
 
 /// A parsed TABLE_MAP.
@@ -90,6 +91,7 @@ pub struct TableMap<'a> {
     pub nullable: &'a [u8],
     /// Empty where the server writes none.
     pub metadata: OptionalMetadata<'a>,
+    pub kind: ServerKind,
 }
 
 /// What routing needs of a TABLE_MAP.
@@ -118,9 +120,12 @@ pub fn table_id_and_name(body: &[u8]) -> Result<TableName<'_>, EventError> {
 }
 
 impl<'a> TableMap<'a> {
+    /// `kind` is that of the last FORMAT_DESCRIPTION: both kinds write the same bytes, but count text columns
+    /// differently.
+    ///
     /// # Errors
     /// [`EventError::UnknownColumnType`] concerns this table alone; any other says that the event is damaged.
-    pub fn parse(body: &'a [u8]) -> Result<Self, EventError> {
+    pub fn parse(body: &'a [u8], kind: ServerKind) -> Result<Self, EventError> {
         let mut reader = Reader::new(WHAT, body);
         let table_id = reader.uint("table id", TABLE_ID_BYTES)?;
         let flags = reader.u16("flags")?;
@@ -138,7 +143,7 @@ impl<'a> TableMap<'a> {
         let nullable = reader.bytes("nullable bitmap", count.div_ceil(8))?;
         let formats = format::read(types, type_metadata, &database, &table)?;
         let metadata = OptionalMetadata::parse(reader.rest(), &formats)?;
-        Ok(Self { table_id, flags, database, table, formats, nullable, metadata })
+        Ok(Self { table_id, flags, database, table, formats, nullable, metadata, kind })
     }
 
     pub fn is_nullable(&self, column: usize) -> bool {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::metadata::{bit_from_top, is_numeric, is_text};
+use super::metadata::{bit_from_top, has_charset, is_numeric, is_text};
 use super::{ColumnTypeCode as T, SchemaMismatch, TableMap};
 use crate::mysql::collation::{self, charset_name};
 use crate::mysql::schema::{CharsetName, ColumnFormat, ColumnSchema, ColumnType, TableSchema};
@@ -105,7 +105,7 @@ impl TableMap<'_> {
                 let place = next(&mut numeric);
                 facts.unsigned = metadata.unsigned.map(|bits| bit_from_top(bits, place));
             }
-            if is_text(format) {
+            if has_charset(format, self.kind) {
                 let place = next(&mut text);
                 facts.collation = metadata.text_charsets.as_ref().and_then(|charsets| charsets.collation(place));
             }
@@ -174,7 +174,9 @@ fn name_of(collation: u64) -> CharsetName {
 /// The maximum length in bytes.
 fn length_max(format: &ColumnFormat) -> u32 {
     match format.type_code {
-        T::VARCHAR | T::VAR_STRING | T::STRING | T::VARCHAR_COMPRESSED => u32::from(format.meta),
+        T::VARCHAR | T::VAR_STRING | T::STRING => u32::from(format.meta),
+        // It counts the byte that tells how the value is compressed.
+        T::VARCHAR_COMPRESSED => u32::from(format.meta.saturating_sub(1)),
         _ => u32::MAX >> (32 - 8 * u32::from(format.meta.clamp(1, 4))),
     }
 }

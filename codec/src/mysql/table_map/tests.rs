@@ -1,4 +1,5 @@
 use super::*;
+use crate::mysql::server::ServerKind;
 use crate::mysql::schema::{ColumnSchema, ColumnType, TableSchema};
 
 /// A TABLE_MAP of `shop.orders`.
@@ -20,13 +21,13 @@ fn field(number: u8, value: &[u8]) -> Vec<u8> {
 
 fn formats(types: &[u8], type_metadata: &[u8]) -> Result<Vec<(u8, u16)>, EventError> {
     let body = body(types, type_metadata, &[]);
-    TableMap::parse(&body).map(|map| map.formats.iter().map(|f| (f.type_code, f.meta)).collect())
+    TableMap::parse(&body, ServerKind::Mysql).map(|map| map.formats.iter().map(|f| (f.type_code, f.meta)).collect())
 }
 
 #[test]
 fn names_and_nullability() {
     let body = body(&[3, 15], &[0x00, 0x01], &[]);
-    let map = TableMap::parse(&body).unwrap();
+    let map = TableMap::parse(&body, ServerKind::Mysql).unwrap();
     assert_eq!((map.table_id, map.flags, &*map.database, &*map.table), (0x6c, 1, "shop", "orders"));
     assert!(!map.is_nullable(0) && map.is_nullable(1) && !map.is_nullable(9));
     let name = table_id_and_name(&body).unwrap();
@@ -130,7 +131,7 @@ fn full_metadata_gives_the_schema() {
     ]
     .concat();
     let body = body(&types, &metadata, &optional);
-    let map = TableMap::parse(&body).unwrap();
+    let map = TableMap::parse(&body, ServerKind::Mysql).unwrap();
     let schema = map.schema().unwrap();
     let found: Vec<_> = schema.columns.iter().map(|c| (c.name.as_str(), &c.column_type, c.primary_key)).collect();
     let integer = |bytes, unsigned| ColumnType::Integer { bytes, unsigned };
@@ -154,7 +155,7 @@ fn full_metadata_gives_the_schema() {
     assert_eq!(map.schema_with(&known).unwrap().columns[5].column_type, ColumnType::Uuid);
 
     for length in 0..body.len() {
-        if let Ok(map) = TableMap::parse(&body[..length]) {
+        if let Ok(map) = TableMap::parse(&body[..length], ServerKind::Mysql) {
             // The cut fell between two metadata fields.
             let _ = map.schema();
         }
@@ -180,7 +181,7 @@ fn without_names_the_known_schema_must_fit() {
     let integer = |bytes, unsigned| ColumnType::Integer { bytes, unsigned };
     let check = |type_code: u8, metadata: &[u8], optional: &[u8], known_type: ColumnType, expected: Option<ColumnType>| {
         let body = body(&[type_code], metadata, optional);
-        let map = TableMap::parse(&body).unwrap();
+        let map = TableMap::parse(&body, ServerKind::Mysql).unwrap();
         let found = map.schema_with(&known(std::slice::from_ref(&known_type)));
         let found = found.map(|schema| schema.columns[0].column_type.clone());
         match expected {
@@ -223,7 +224,7 @@ fn without_names_the_known_schema_must_fit() {
 #[test]
 fn mismatches_name_both_sides() {
     let body = body(&[3, 12], &[], &[]);
-    let map = TableMap::parse(&body).unwrap();
+    let map = TableMap::parse(&body, ServerKind::Mysql).unwrap();
     let integer = ColumnType::Integer { bytes: 4, unsigned: false };
     let error = map.schema_with(&known(std::slice::from_ref(&integer))).unwrap_err().to_string();
     assert!(error.starts_with("table shop.orders: the binlog has 2 columns, the known schema 1 (c0)"), "{error}");
@@ -238,7 +239,7 @@ fn counts_of_columns_are_not_believed() {
     let mut large = vec![0x6c, 0, 0, 0, 0, 0, 1, 0];
     large.extend(b"\x04shop\0\x06orders\0");
     large.extend([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
-    assert!(TableMap::parse(&large).is_err());
+    assert!(TableMap::parse(&large, ServerKind::Mysql).is_err());
     for (number, value) in [
         (1, &[][..]),
         (4, b"\x01a\x01b"),
@@ -250,6 +251,6 @@ fn counts_of_columns_are_not_believed() {
         (12, &[]),
     ] {
         let body = body(&[3], &[], &field(number, value));
-        assert!(TableMap::parse(&body).is_err(), "field {number} {value:?}");
+        assert!(TableMap::parse(&body, ServerKind::Mysql).is_err(), "field {number} {value:?}");
     }
 }

@@ -277,7 +277,7 @@ mod tests {
         check("hebrew", &[0xf9, 0xec], "של", true);
         check("tis620", &[0xca, 0xc7], "สว", true);
         check("armscii8", &[0xd0, 0xb3], "Հա", true);
-        check("geostd8", &[0xe5, 0xe0], "ქა", true);
+        check("geostd8", &[0xd8, 0xc0], "ქა", true);
         check("keybcs2", &[0x92, b'l', b'u', 0x9f], "Žluť", true);
         check("swe7", b"[b]^~", "ÄbÅÜü", true);
         check("ucs2", &[0x4e, 0x2d, 0, 0xe9], "中é", true);

@@ -1,1 +1,430 @@
-//! Being written.
+//! MySQL's binary JSON (JSONB) to the very text that MySQL prints for it.
+//!
+//! ```text
+//! document   u8 type, value
+//! object     count, bytes, count * (key offset, u16 key bytes), count * (u8 type, value or its offset), keys, values
+//! array      count, bytes, count * (u8 type, value or its offset), values
+//!            count, bytes and offsets are u16 in small containers and u32 in large ones; offsets count from `count`
+//! string     length (7 bits a byte, lowest first, top bit: more follow), UTF-8
+//! opaque     u8 MySQL type, length as of a string, bytes
+//! ```
+//! Offsets are followed as they are: an update in place leaves holes and changes the order of the values.
+//!
+//! Invariants: a hostile document ends in an error, never in a loop: depth is bounded by [`DEPTH_MAX`], and output by
+//! [`output_bytes_max`], so that values which many entries share cannot multiply.
+
+use super::ValueError;
+use super::buffer::TextBuffer;
+use super::decimal::{DecimalFormat, TEXT_ROOM};
+use super::{double, temporal};
+use crate::wire::temporal::{TemporalText, format_date, format_datetime, format_time};
+
+/// MySQL's own limit is 100.
+pub const DEPTH_MAX: u32 = 100;
+
+/// Types of a value.
+pub(super) mod kind {
+    pub const SMALL_OBJECT: u8 = 0;
+    pub const LARGE_OBJECT: u8 = 1;
+    pub const SMALL_ARRAY: u8 = 2;
+    pub const LARGE_ARRAY: u8 = 3;
+    pub const LITERAL: u8 = 4;
+    pub const INT16: u8 = 5;
+    pub const UINT16: u8 = 6;
+    pub const INT32: u8 = 7;
+    pub const UINT32: u8 = 8;
+    pub const INT64: u8 = 9;
+    pub const UINT64: u8 = 10;
+    pub const DOUBLE: u8 = 11;
+    pub const STRING: u8 = 12;
+    pub const OPAQUE: u8 = 15;
+}
+
+/// The longest text that a document of so many bytes may have: a control character takes six (`\u0001`), an empty
+/// opaque value, five bytes with its entry, takes 18 (`"base64:type252:", `).
+pub fn output_bytes_max(document_bytes: usize) -> usize {
+    document_bytes.saturating_mul(8).saturating_add(64)
+}
+
+/// Is the text valid UTF-8 throughout?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    Ascii,
+    /// Bytes above 0x7f were copied as they are, unchecked.
+    Unchecked,
+}
+
+/// Writes the text of `document` to `out`. An empty document is `null`, as it is to MySQL.
+///
+/// # Errors
+/// Where the document is damaged; `out` then has a part of the text.
+#[inline]
+pub fn write_text(document: &[u8], out: &mut TextBuffer) -> Result<Encoding, ValueError> {
+    let mut writer = Writer::new(out, output_bytes_max(document.len()));
+    writer.document(document)?;
+    Ok(writer.encoding())
+}
+
+/// The text of `document`.
+///
+/// # Errors
+/// Where the document is damaged, or its strings are not UTF-8.
+pub fn to_text(document: &[u8]) -> Result<String, ValueError> {
+    let mut out = TextBuffer::new();
+    write_text(document, &mut out)?;
+    String::from_utf8(out.into_vec()).map_err(|_| ValueError::Invalid("JSON with a string that is not UTF-8"))
+}
+
+/// One value: its type, and the bytes from its first on (there may be more than it needs).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value<'a> {
+    pub kind: u8,
+    pub data: &'a [u8],
+}
+
+impl<'a> Value<'a> {
+    pub fn of_document(document: &'a [u8]) -> Self {
+        match document.split_first() {
+            Some((&kind, data)) => Self { kind, data },
+            None => Self { kind: kind::LITERAL, data: &[0] },
+        }
+    }
+}
+
+/// The entries of an object or array.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Container<'a> {
+    /// From `count` to the container's end.
+    data: &'a [u8],
+    pub count: usize,
+    large: bool,
+    /// Where the value entries begin.
+    entries: usize,
+    pub is_object: bool,
+}
+
+impl<'a> Container<'a> {
+    #[inline]
+    pub fn parse(value: Value<'a>) -> Result<Self, ValueError> {
+        let large = value.kind & 1 == 1;
+        let is_object = value.kind < kind::SMALL_ARRAY;
+        let (count, bytes, header) = if large {
+            (u32_at(value.data, 0)? as usize, u32_at(value.data, 4)? as usize, 8)
+        } else {
+            (usize::from(u16_at(value.data, 0)?), usize::from(u16_at(value.data, 2)?), 4)
+        };
+        let data = value.data.get(..bytes).ok_or(ValueError::Truncated)?;
+        let (key_entry, value_entry) = if large { (6, 5) } else { (4, 3) };
+        let keys = if is_object { key_entry } else { 0 };
+        // Every entry must be there; so `count` is bounded by the bytes at hand. 2^32 * 11 fits a usize of 64 bits.
+        if count.saturating_mul(keys + value_entry).saturating_add(header) > bytes {
+            return Err(ValueError::Invalid("JSON container shorter than its entries"));
+        }
+        Ok(Self { data, count, large, entries: header + count * keys, is_object })
+    }
+
+    /// Where the key lies: start and length in the container's data.
+    #[inline]
+    fn key_range(&self, index: usize) -> Result<(usize, usize), ValueError> {
+        if self.large {
+            let at = 8 + index * 6;
+            Ok((u32_at(self.data, at)? as usize, u16_at(self.data, at + 4)?.into()))
+        } else {
+            let at = 4 + index * 4;
+            Ok((u16_at(self.data, at)?.into(), u16_at(self.data, at + 2)?.into()))
+        }
+    }
+
+    pub fn key(&self, index: usize) -> Result<&'a [u8], ValueError> {
+        let (start, length) = self.key_range(index)?;
+        self.data.get(start..start + length).ok_or(ValueError::Truncated)
+    }
+
+    #[inline]
+    pub fn value(&self, index: usize) -> Result<Value<'a>, ValueError> {
+        let at = self.entries + index * if self.large { 5 } else { 3 };
+        let kind = *self.data.get(at).ok_or(ValueError::Truncated)?;
+        let is_inline = matches!(kind, kind::LITERAL | kind::INT16 | kind::UINT16)
+            || self.large && matches!(kind, kind::INT32 | kind::UINT32);
+        let start = if is_inline {
+            at + 1
+        } else if self.large {
+            u32_at(self.data, at + 1)? as usize
+        } else {
+            u16_at(self.data, at + 1)?.into()
+        };
+        Ok(Value { kind, data: self.data.get(start..).ok_or(ValueError::Truncated)? })
+    }
+}
+
+pub(super) struct Writer<'b> {
+    pub out: &'b mut TextBuffer,
+    /// The buffer may not grow beyond this.
+    end: usize,
+    bytes_max: usize,
+    upper_bits: u64,
+}
+
+const UPPER_BITS: u64 = 0x8080_8080_8080_8080;
+const LOWEST_BITS: u64 = 0x0101_0101_0101_0101;
+
+impl<'b> Writer<'b> {
+    pub fn new(out: &'b mut TextBuffer, bytes_max: usize) -> Self {
+        Self { end: out.len().saturating_add(bytes_max), out, bytes_max, upper_bits: 0 }
+    }
+
+    pub fn encoding(&self) -> Encoding {
+        if self.upper_bits & UPPER_BITS == 0 { Encoding::Ascii } else { Encoding::Unchecked }
+    }
+
+    pub fn document(&mut self, document: &[u8]) -> Result<(), ValueError> {
+        self.value(Value::of_document(document), 0)
+    }
+
+    pub fn check_end(&self) -> Result<(), ValueError> {
+        if self.out.len() > self.end { Err(ValueError::TooLarge { bytes_max: self.bytes_max }) } else { Ok(()) }
+    }
+
+    pub fn value(&mut self, value: Value<'_>, depth: u32) -> Result<(), ValueError> {
+        match value.kind {
+            kind::STRING => {
+                let (start, length) = varlen(value.data, 0)?;
+                self.quoted_at(value.data, start, length)
+            }
+            kind::SMALL_OBJECT..=kind::LARGE_ARRAY => self.container(Container::parse(value)?, depth),
+            kind::LITERAL => {
+                let (word, length) = match value.data.first() {
+                    Some(0) => (b"null\0\0\0\0", 4),
+                    Some(1) => (b"true\0\0\0\0", 4),
+                    Some(2) => (b"false\0\0\0", 5),
+                    _ => return Err(ValueError::Invalid("JSON literal that is none")),
+                };
+                self.out.push_word(u64::from_le_bytes(*word), length);
+                Ok(())
+            }
+            kind::INT16 => self.integer(i16::from_le_bytes(array_at(value.data, 0)?).into()),
+            kind::UINT16 => self.integer(u16_at(value.data, 0)?.into()),
+            kind::INT32 => self.integer(i32::from_le_bytes(array_at(value.data, 0)?).into()),
+            kind::UINT32 => self.integer(u32_at(value.data, 0)?.into()),
+            kind::INT64 => self.integer(i64::from_le_bytes(array_at(value.data, 0)?)),
+            kind::UINT64 => {
+                self.out.push_u64(u64::from_le_bytes(array_at(value.data, 0)?));
+                Ok(())
+            }
+            kind::DOUBLE => {
+                let number = f64::from_le_bytes(array_at(value.data, 0)?);
+                if !number.is_finite() {
+                    return Err(ValueError::Invalid("JSON number that is not finite"));
+                }
+                double::write(number, self.out);
+                Ok(())
+            }
+            kind::OPAQUE => {
+                let type_code = *value.data.first().ok_or(ValueError::Truncated)?;
+                let (start, length) = varlen(value.data, 1)?;
+                let bytes = value.data.get(start..start + length).ok_or(ValueError::Truncated)?;
+                self.opaque(type_code, bytes)
+            }
+            _ => Err(ValueError::Invalid("JSON value of an unknown type")),
+        }
+    }
+
+    #[inline]
+    fn integer(&mut self, number: i64) -> Result<(), ValueError> {
+        self.out.push_i64(number);
+        Ok(())
+    }
+
+    fn container(&mut self, container: Container<'_>, depth: u32) -> Result<(), ValueError> {
+        if depth >= DEPTH_MAX {
+            return Err(ValueError::Invalid("JSON nested more than 100 deep"));
+        }
+        let [open, close] = if container.is_object { *b"{}" } else { *b"[]" };
+        self.out.push(open);
+        for index in 0..container.count {
+            if index > 0 {
+                self.out.push_word(u64::from_le_bytes(*b", \0\0\0\0\0\0"), 2);
+            }
+            if container.is_object {
+                let (start, length) = container.key_range(index)?;
+                self.quoted_at(container.data, start, length)?;
+                self.out.push_word(u64::from_le_bytes(*b": \0\0\0\0\0\0"), 2);
+            }
+            self.value(container.value(index)?, depth + 1)?;
+            self.check_end()?;
+        }
+        self.out.push(close);
+        Ok(())
+    }
+
+    /// The string of `length` bytes at `start`. What lies behind it in `data` lets it be read in whole words.
+    #[inline]
+    fn quoted_at(&mut self, data: &[u8], start: usize, length: usize) -> Result<(), ValueError> {
+        let (string, rest) = data
+            .get(start..)
+            .and_then(|from| if from.len() < length { None } else { Some((from, length)) })
+            .ok_or(ValueError::Truncated)?;
+        let (mut bytes, mut left) = (string, rest);
+        self.out.push(b'"');
+        while left > 0 {
+            let (word, count) = match bytes.first_chunk::<8>() {
+                Some(&word) if left >= 8 => (u64::from_le_bytes(word), 8),
+                // Bytes behind the string count as spaces.
+                Some(&word) => {
+                    let keep = !0 >> (64 - 8 * left);
+                    (u64::from_le_bytes(word) & keep | 0x2020_2020_2020_2020 & !keep, left)
+                }
+                None => break,
+            };
+            if needs_escape(word) {
+                for &byte in bytes.iter().take(count) {
+                    self.escaped(byte);
+                }
+            } else {
+                self.upper_bits |= word;
+                self.out.push_word(word, count);
+            }
+            left -= count;
+            bytes = bytes.get(count..).unwrap_or_default();
+        }
+        // The last few bytes of the document.
+        for &byte in bytes.iter().take(left) {
+            self.escaped(byte);
+        }
+        self.out.push(b'"');
+        self.check_end()
+    }
+
+    pub fn quoted(&mut self, string: &[u8]) -> Result<(), ValueError> {
+        self.quoted_at(string, 0, string.len())
+    }
+
+    fn escaped(&mut self, byte: u8) {
+        let short = match byte {
+            b'"' => b'"',
+            b'\\' => b'\\',
+            0x08 => b'b',
+            b'\t' => b't',
+            b'\n' => b'n',
+            0x0c => b'f',
+            b'\r' => b'r',
+            0..=0x1f => {
+                let [tens, ones] = [super::net::hex_digit(byte >> 4), super::net::hex_digit(byte)];
+                return self.out.push_word(u64::from_le_bytes([b'\\', b'u', b'0', b'0', tens, ones, 0, 0]), 6);
+            }
+            _ => {
+                self.upper_bits |= u64::from(byte);
+                return self.out.push(byte);
+            }
+        };
+        self.out.push_word(u64::from_le_bytes([b'\\', short, 0, 0, 0, 0, 0, 0]), 2);
+    }
+
+    /// A value of a type that JSON does not have.
+    fn opaque(&mut self, type_code: u8, bytes: &[u8]) -> Result<(), ValueError> {
+        use super::cell::type_code as t;
+        match (type_code, bytes) {
+            (t::NEWDECIMAL, [precision, scale, image @ ..]) => {
+                let format = DecimalFormat::new(*precision, *scale)?;
+                let length = format.write(image, self.out.room::<TEXT_ROOM>())?;
+                self.out.advance(length);
+                Ok(())
+            }
+            (t::DATE | t::DATETIME | t::TIMESTAMP | t::TIME, &[a, b, c, d, e, f, g, h]) => {
+                let packed = i64::from_le_bytes([a, b, c, d, e, f, g, h]);
+                let text = temporal_text(type_code, packed)?;
+                self.quoted(text.as_bytes())
+            }
+            _ => {
+                self.out.extend(b"\"base64:type");
+                self.out.push_u64(type_code.into());
+                self.out.push(b':');
+                base64(bytes, self.out);
+                self.out.push(b'"');
+                Ok(())
+            }
+        }
+    }
+}
+
+/// MySQL's packed form of a time, 24 bits of microseconds in the lowest.
+fn temporal_text(type_code: u8, packed: i64) -> Result<TemporalText, ValueError> {
+    use super::cell::type_code as t;
+    let magnitude = packed.unsigned_abs();
+    let (whole, microsecond) = (magnitude >> 24, magnitude & 0xff_ffff);
+    if type_code == t::TIME {
+        return Ok(format_time(temporal::time_us(packed < 0, whole, microsecond)?, 6));
+    }
+    let mut parts = temporal::packed_parts(whole)?;
+    parts.microsecond = microsecond as u32;
+    if parts.microsecond > 999_999 {
+        return Err(ValueError::Invalid("a fraction of a second or more"));
+    }
+    let value = parts.to_wire();
+    Ok(if type_code == t::DATE { format_date(value) } else { format_datetime(value, 6) })
+}
+
+/// Lines of 76 characters, as MySQL's encoder breaks them; in JSON the break is written `\n`.
+fn base64(bytes: &[u8], out: &mut TextBuffer) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const LINE_BYTES: usize = 76 / 4 * 3;
+    for (line, chunk) in bytes.chunks(LINE_BYTES).enumerate() {
+        if line > 0 {
+            out.extend(b"\\n");
+        }
+        for group in chunk.chunks(3) {
+            let number = group.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)) << (8 * (3 - group.len()));
+            for place in 0..4 {
+                let digit = ALPHABET.get((number >> (18 - 6 * place) & 0x3f) as usize);
+                out.push(if place > group.len() { b'=' } else { digit.copied().unwrap_or(b'=') });
+            }
+        }
+    }
+}
+
+/// Has one of the eight bytes to be escaped: is it `"`, `\` or below a space? (May say yes for a neighbour of one.)
+#[inline(always)]
+fn needs_escape(word: u64) -> bool {
+    let zero_byte = |word: u64| word.wrapping_sub(LOWEST_BITS) & !word;
+    let quote = zero_byte(word ^ 0x2222_2222_2222_2222);
+    let backslash = zero_byte(word ^ 0x5c5c_5c5c_5c5c_5c5c);
+    let control = word.wrapping_sub(0x2020_2020_2020_2020) & !word;
+    (quote | backslash | control) & UPPER_BITS != 0
+}
+
+/// The length at `at`, and where what it counts begins.
+#[inline]
+pub(super) fn varlen(data: &[u8], at: usize) -> Result<(usize, usize), ValueError> {
+    let first = *data.get(at).ok_or(ValueError::Truncated)?;
+    if first & 0x80 == 0 {
+        return Ok((at + 1, first.into()));
+    }
+    let mut length = usize::from(first & 0x7f);
+    for index in 1..5 {
+        let byte = *data.get(at + index).ok_or(ValueError::Truncated)?;
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Ok((at + index + 1, length));
+        }
+    }
+    Err(ValueError::Invalid("JSON length of more than five bytes"))
+}
+
+#[inline(always)]
+fn array_at<const N: usize>(data: &[u8], at: usize) -> Result<[u8; N], ValueError> {
+    data.get(at..).and_then(|rest| rest.first_chunk()).copied().ok_or(ValueError::Truncated)
+}
+
+#[inline(always)]
+fn u16_at(data: &[u8], at: usize) -> Result<u16, ValueError> {
+    array_at(data, at).map(u16::from_le_bytes)
+}
+
+#[inline(always)]
+fn u32_at(data: &[u8], at: usize) -> Result<u32, ValueError> {
+    array_at(data, at).map(u32::from_le_bytes)
+}
+
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod tests;

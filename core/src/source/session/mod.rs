@@ -9,20 +9,21 @@
 //! Never opens a socket, never reads a clock, never retries: an error ends the session.
 
 pub mod login;
-pub mod packet;
 pub mod script;
 pub mod server;
 
 use std::collections::VecDeque;
 
+use millstream_codec::mysql::command;
+use millstream_codec::mysql::handshake::{Channel, Greeting, Login, LoginStep};
 use millstream_codec::mysql::packet::write_packet;
+use millstream_codec::mysql::resultset::{Progress, ResultError, ResultSetReader, ServerError, is_eof};
 
 use crate::source::config::SourceConfig;
 use crate::source::error::SourceError;
 use crate::source::information_schema::Cell;
 use crate::source::probe::{ProbeRequest, ProbeResult};
-use crate::source::session::login::{Login, LoginStep};
-use crate::source::session::packet::{EOF_BYTES_MAX, ResultSet, server_error};
+use crate::source::session::login::{login_error, server_error};
 pub use crate::source::session::script::{Goal, Ready};
 use crate::source::session::script::{Next, Script};
 pub use crate::source::session::server::{Flavour, ServerInfo, Version};
@@ -46,9 +47,12 @@ pub enum Output {
 
 #[derive(Debug)]
 enum Phase {
-    Login,
+    Greeting,
+    /// TLS was asked for and is not up yet.
+    Securing(Login),
+    Login(Login),
     /// A statement's answer is awaited.
-    Answer(ResultSet),
+    Answer(ResultSetReader),
     Registering,
     Probing,
     Idle,
@@ -60,7 +64,9 @@ enum Phase {
 pub struct Session {
     config: SourceConfig,
     goal: Goal,
-    login: Login,
+    /// Of the greeting.
+    version: String,
+    connection_id: u32,
     script: Option<Script>,
     phase: Phase,
     /// Of the packet that is sent next.
@@ -70,8 +76,16 @@ pub struct Session {
 
 impl Session {
     pub fn new(config: SourceConfig, goal: Goal) -> Self {
-        let login = Login::new(&config);
-        Self { config, goal, login, script: None, phase: Phase::Login, sequence: 0, outputs: VecDeque::new() }
+        Self {
+            config,
+            goal,
+            version: String::new(),
+            connection_id: 0,
+            script: None,
+            phase: Phase::Greeting,
+            sequence: 0,
+            outputs: VecDeque::new(),
+        }
     }
 
     /// What is to be done now, in order.
@@ -95,28 +109,58 @@ impl Session {
     pub fn packet(&mut self, sequence: u8, payload: &[u8]) -> Result<(), SourceError> {
         self.sequence = sequence.wrapping_add(1);
         match &mut self.phase {
-            Phase::Login => {
-                let step = self.login.packet(payload)?;
+            Phase::Greeting => self.greeted(payload),
+            Phase::Login(login) => {
+                let step = login.packet(payload).map_err(|error| login_error(&self.config, error))?;
                 self.login_step(step)
             }
-            Phase::Answer(answer) => match answer.packet(payload)? {
-                Some(rows) => self.answered(rows),
-                None => Ok(()),
+            Phase::Answer(answer) => match answer.packet(payload).map_err(result_error)? {
+                Progress::More => Ok(()),
+                Progress::Ok { .. } => self.answered(Vec::new()),
+                Progress::Rows(result) => self.answered(result.rows),
             },
-            Phase::Registering => match payload.first() {
-                Some(0xff) => Err(server_error(payload)),
-                _ => self.answered(Vec::new()),
+            Phase::Registering => match ServerError::parse(payload) {
+                Some(error) => Err(server_error(error)),
+                None => self.answered(Vec::new()),
             },
-            Phase::Probing | Phase::Idle | Phase::Streaming => {
+            Phase::Securing(_) | Phase::Probing | Phase::Idle | Phase::Streaming => {
                 Err(SourceError::Protocol("the server spoke without being asked".to_owned()))
             }
         }
     }
 
+    fn greeted(&mut self, payload: &[u8]) -> Result<(), SourceError> {
+        let greeting = Greeting::parse(payload).map_err(|error| login_error(&self.config, error))?;
+        let channel = login::channel(&self.config, &greeting)?;
+        let login = login::begin(&self.config, &greeting, channel)?;
+        self.connection_id = greeting.connection_id;
+        self.version = greeting.server_version;
+        if channel == Channel::Tls {
+            let request = login.ssl_request();
+            self.send(&request);
+            self.outputs.push_back(Output::StartTls);
+            self.phase = Phase::Securing(login);
+            return Ok(());
+        }
+        self.respond(login)
+    }
+
     /// The connection is a TLS one now.
+    ///
+    /// # Errors
+    /// An authentication that we do not have.
     pub fn secured(&mut self) -> Result<(), SourceError> {
-        let step = self.login.secured()?;
-        self.login_step(step)
+        match std::mem::replace(&mut self.phase, Phase::Greeting) {
+            Phase::Securing(login) => self.respond(login),
+            _ => Err(unasked()),
+        }
+    }
+
+    fn respond(&mut self, login: Login) -> Result<(), SourceError> {
+        let response = login.response().map_err(|error| login_error(&self.config, error))?;
+        self.send(&response);
+        self.phase = Phase::Login(login);
+        Ok(())
     }
 
     pub fn probed(&mut self, result: ProbeResult) -> Result<(), SourceError> {
@@ -127,22 +171,17 @@ impl Session {
 
     /// With [`Goal::Query`], after [`Output::Idle`] or [`Output::Rows`].
     pub fn query(&mut self, statement: &str) {
-        self.command(&packet::query(statement));
-        self.phase = Phase::Answer(ResultSet::default());
+        self.command(&command::query(statement));
+        self.phase = Phase::Answer(ResultSetReader::default());
     }
 
     fn login_step(&mut self, step: LoginStep) -> Result<(), SourceError> {
         match step {
             LoginStep::Send(payload) => self.send(&payload),
-            LoginStep::SendThenTls(payload) => {
-                self.send(&payload);
-                self.outputs.push_back(Output::StartTls);
-            }
             LoginStep::Wait => {}
             LoginStep::Done => {
-                let greeting = self.login.greeting().ok_or_else(unasked)?;
-                let (version, id) = (greeting.version.clone(), greeting.connection_id);
-                let mut script = Script::new(&self.config, self.goal.clone(), version, id);
+                let version = self.version.clone();
+                let mut script = Script::new(&self.config, self.goal.clone(), version, self.connection_id);
                 let next = script.begin();
                 self.script = Some(script);
                 return self.next(next);
@@ -166,7 +205,8 @@ impl Session {
         match next {
             Next::Query(statement) => self.query(&statement),
             Next::Register => {
-                self.command(&packet::register(&self.config));
+                // The name is for display only, and names no host of ours.
+                self.command(&command::register_replica(self.config.server_id, "millstream", 0));
                 self.phase = Phase::Registering;
             }
             Next::Probe(request) => {
@@ -190,24 +230,30 @@ impl Session {
     fn dump_command(&self, ready: &Ready) -> Result<Vec<u8>, SourceError> {
         let Some(resolved) = &ready.resolved else { return Err(unasked()) };
         // Server id 0 marks a reader that throws no other out and wants an end.
-        let (server_id, wait) = match self.goal {
-            Goal::Follow(_) => (self.config.server_id, true),
-            Goal::Read(_) | Goal::Query => (0, false),
+        let (server_id, end) = match self.goal {
+            Goal::Follow(_) => (self.config.server_id, 0),
+            Goal::Read(_) | Goal::Query => (0, command::DUMP_NON_BLOCK),
         };
-        match &resolved.dump {
-            Dump::File(at) if ready.server.flavour == Flavour::Mysql && at.offset > u64::from(u32::MAX) => {
-                Ok(packet::dump_file_64(at, server_id, wait))
+        // MariaDB leaves ANNOTATE_ROWS out unless asked: then offsets could not be counted.
+        let everything = match ready.server.flavour {
+            Flavour::Mysql => 0,
+            Flavour::Mariadb => command::DUMP_SEND_ANNOTATE_ROWS,
+        };
+        let flags = end | everything;
+        let dump_file = |file: &str, offset: u64| {
+            command::binlog_dump(file, offset, server_id, flags).map_err(|error| SourceError::BadPosition {
+                position: format!("{file}:{offset}"),
+                reason: error.to_string(),
+            })
+        };
+        match (&resolved.dump, ready.server.flavour) {
+            (Dump::File(at), _) => dump_file(&at.file, at.offset),
+            // It was told by @slave_connect_state; file and offset are not looked at.
+            (Dump::Gtids(_), Flavour::Mariadb) => dump_file("", 4),
+            (Dump::Gtids(gtids), Flavour::Mysql) => {
+                let none = Default::default();
+                Ok(command::binlog_dump_gtid(gtids.as_mysql().unwrap_or(&none), server_id, flags))
             }
-            Dump::File(at) => packet::dump_file(ready.server.flavour, at, server_id, wait),
-            Dump::Gtids(gtids) => match gtids.as_mysql() {
-                Some(set) => Ok(packet::dump_gtids(set, server_id)),
-                // MariaDB was told by @slave_connect_state; file and offset are not looked at.
-                None if ready.server.flavour == Flavour::Mariadb => {
-                    let at = crate::position::FilePosition { file: "".into(), offset: 4 };
-                    packet::dump_file(Flavour::Mariadb, &at, server_id, wait)
-                }
-                None => Ok(packet::dump_gtids(&Default::default(), server_id)),
-            },
         }
     }
 
@@ -221,6 +267,13 @@ impl Session {
         let mut out = Vec::with_capacity(payload.len() + 4);
         write_packet(&mut out, &mut self.sequence, payload);
         self.outputs.push_back(Output::Send(out));
+    }
+}
+
+fn result_error(error: ResultError) -> SourceError {
+    match error {
+        ResultError::Server(error) => server_error(error),
+        error => SourceError::Protocol(error.to_string()),
     }
 }
 
@@ -243,9 +296,11 @@ pub enum StreamPacket {
 pub fn stream_packet(payload: &[u8]) -> Result<StreamPacket, SourceError> {
     match payload.first() {
         Some(0x00) => Ok(StreamPacket::Event),
-        Some(0xfe) if payload.len() < EOF_BYTES_MAX => Ok(StreamPacket::End),
-        Some(0xff) => Err(stream_error(server_error(payload))),
-        other => Err(SourceError::Protocol(format!("the stream has a packet that begins with {other:02x?}"))),
+        _ if is_eof(payload) => Ok(StreamPacket::End),
+        first => Err(match ServerError::parse(payload) {
+            Some(error) => stream_error(server_error(error)),
+            None => SourceError::Protocol(format!("the stream has a packet that begins with {first:02x?}")),
+        }),
     }
 }
 

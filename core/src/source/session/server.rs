@@ -44,8 +44,9 @@ impl Version {
 #[derive(Debug, Clone)]
 pub struct ServerInfo {
     pub flavour: Flavour,
-    pub version: Version,
-    pub version_text: String,
+    /// As the server writes it.
+    pub version: String,
+    pub version_number: Version,
     /// MySQL only.
     pub server_uuid: Option<String>,
     pub server_id: u32,
@@ -100,8 +101,8 @@ impl ServerInfo {
     ) -> Result<Self, SourceError> {
         let value = |name: &str| variables.get(name).map(String::as_str);
         // The greeting may come from a proxy; the server's own word counts.
-        let version_text = value("version").filter(|text| !text.is_empty()).unwrap_or(greeting_version).to_owned();
-        let (flavour, version) = Version::parse(&version_text);
+        let version = value("version").filter(|text| !text.is_empty()).unwrap_or(greeting_version).to_owned();
+        let (flavour, version_number) = Version::parse(&version);
         let findings = findings(flavour, &value);
         if !findings.is_empty() {
             return Err(SourceError::Requirements(findings));
@@ -122,7 +123,7 @@ impl ServerInfo {
         Ok(Self {
             flavour,
             version,
-            version_text,
+            version_number,
             server_uuid,
             server_id,
             incarnation,
@@ -161,7 +162,7 @@ impl ServerInfo {
     /// The statement for the end of the binlog: renamed in 8.2, the old name gone in 8.4.
     pub fn status_query(&self) -> &'static str {
         match self.flavour {
-            Flavour::Mysql if self.version >= Version(8, 2, 0) => "SHOW BINARY LOG STATUS",
+            Flavour::Mysql if self.version_number >= Version(8, 2, 0) => "SHOW BINARY LOG STATUS",
             _ => "SHOW MASTER STATUS",
         }
     }

@@ -43,6 +43,11 @@ impl DdlStatement {
         Self { kind: "other", tables: Vec::new(), touches, renames: None, carries_rows: false, text: String::new() }
     }
 
+    /// For a statement that is not known at all.
+    pub fn unknown(text: String) -> Self {
+        Self { text, ..Self::other(Touches::Unknown) }
+    }
+
     fn of(kind: &'static str, tables: Vec<(String, String)>) -> Self {
         // A statement that should name a table and does not was not understood.
         let touches = if tables.is_empty() { Touches::Unknown } else { Touches::Listed };
@@ -57,7 +62,7 @@ pub(super) fn parse(verb: &str, tokens: &mut Tokens<'_>, session: &Session<'_>) 
         "DROP" => drop_statement(tokens),
         "RENAME" => rename(tokens),
         _ => {
-            tokens.take("TABLE");
+            tokens.take_word("TABLE");
             Some(DdlStatement::of("truncate_table", tokens.table_name().into_iter().collect()))
         }
     };
@@ -147,7 +152,7 @@ fn selects(tokens: &mut Tokens<'_>) -> bool {
             // SELECT is reserved, and no expression of a definition may hold one.
             _ if token.is("SELECT") => return true,
             _ if depth == 0 && token.is_any(&["VALUES", "TABLE"]) => return true,
-            _ if depth == 0 && token.is("WITH") && !tokens.take("SYSTEM") => return true,
+            _ if depth == 0 && token.is("WITH") && !tokens.take_word("SYSTEM") => return true,
             _ => {}
         }
     }
@@ -196,7 +201,7 @@ fn drop_statement(tokens: &mut Tokens<'_>) -> Option<DdlStatement> {
 }
 
 fn rename(tokens: &mut Tokens<'_>) -> Option<DdlStatement> {
-    if !tokens.take("TABLE") && !tokens.take("TABLES") {
+    if !tokens.take_word("TABLE") && !tokens.take_word("TABLES") {
         let Some(Token::Word(word)) = tokens.next() else { return Some(DdlStatement::other(Touches::Unknown)) };
         return remaining(&word.to_ascii_uppercase());
     }
@@ -205,7 +210,7 @@ fn rename(tokens: &mut Tokens<'_>) -> Option<DdlStatement> {
     loop {
         tables.extend(tokens.table_name());
         wait(tokens);
-        if !tokens.take("TO") && !tokens.take("AS") {
+        if !tokens.take_word("TO") && !tokens.take_word("AS") {
             // Not understood to its end: more tables may be touched than were found.
             return Some(DdlStatement { kind: "rename_table", tables, ..DdlStatement::other(Touches::Unknown) });
         }
@@ -224,10 +229,10 @@ fn rename(tokens: &mut Tokens<'_>) -> Option<DdlStatement> {
 
 /// MariaDB: WAIT n, NOWAIT.
 fn wait(tokens: &mut Tokens<'_>) {
-    if tokens.take("WAIT") {
+    if tokens.take_word("WAIT") {
         tokens.next();
     } else {
-        tokens.take("NOWAIT");
+        tokens.take_word("NOWAIT");
     }
 }
 
@@ -254,21 +259,21 @@ fn alter_table(tokens: &mut Tokens<'_>) -> DdlStatement {
     let mut tables = vec![(database.clone(), table.clone())];
     let mut columns = Vec::new();
     loop {
-        if tokens.take("RENAME") {
-            if tokens.take("COLUMN") {
+        if tokens.take_word("RENAME") {
+            if tokens.take_word("COLUMN") {
                 if_exists(tokens);
                 if let Some(from) = tokens.name()
-                    && tokens.take("TO")
+                    && tokens.take_word("TO")
                     && let Some(to) = tokens.name()
                 {
                     columns.push((from, to));
                 }
-            } else if !tokens.take("INDEX") && !tokens.take("KEY") {
-                let _ = tokens.take("TO") || tokens.take("AS") || tokens.take_punctuation('=');
+            } else if !tokens.take_word("INDEX") && !tokens.take_word("KEY") {
+                let _ = tokens.take_word("TO") || tokens.take_word("AS") || tokens.take_punctuation('=');
                 tables.extend(tokens.table_name());
             }
-        } else if tokens.take("CHANGE") {
-            tokens.take("COLUMN");
+        } else if tokens.take_word("CHANGE") {
+            tokens.take_word("COLUMN");
             if_exists(tokens);
             if let Some(from) = tokens.name()
                 && let Some(to) = tokens.name()

@@ -91,14 +91,14 @@ fn of_tokens(tokens: &mut Tokens<'_>, session: &Session<'_>) -> Statement {
     };
     match verb.as_str() {
         "BEGIN" => Statement::Begin,
-        "START" if tokens.take("TRANSACTION") => Statement::Begin,
+        "START" if tokens.take_word("TRANSACTION") => Statement::Begin,
         "COMMIT" => Statement::Commit,
         "ROLLBACK" => {
-            tokens.take("WORK");
-            if !tokens.take("TO") {
+            tokens.take_word("WORK");
+            if !tokens.take_word("TO") {
                 return Statement::Rollback;
             }
-            tokens.take("SAVEPOINT");
+            tokens.take_word("SAVEPOINT");
             named(tokens, "ROLLBACK TO", Statement::RollbackTo)
         }
         "SAVEPOINT" => named(tokens, "SAVEPOINT", Statement::Savepoint),
@@ -106,7 +106,7 @@ fn of_tokens(tokens: &mut Tokens<'_>, session: &Session<'_>) -> Statement {
         "XA" => xa(tokens),
         "CREATE" | "ALTER" | "DROP" | "RENAME" | "TRUNCATE" => ddl::parse(&verb, tokens, session),
         "IMPORT" => Statement::Ddl(Box::new(DdlStatement::other(Touches::Unknown))),
-        "SET" if tokens.take("STATEMENT") => {
+        "SET" if tokens.take_word("STATEMENT") => {
             // MariaDB: SET STATEMENT variable = value, ... FOR statement
             while let Some(token) = tokens.next() {
                 if token.is("FOR") {
@@ -115,7 +115,7 @@ fn of_tokens(tokens: &mut Tokens<'_>, session: &Session<'_>) -> Statement {
             }
             Statement::Unknown("SET STATEMENT".into())
         }
-        "LOAD" if tokens.take("INDEX") => Statement::Harmless,
+        "LOAD" if tokens.take_word("INDEX") => Statement::Harmless,
         "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "WITH" | "CALL" | "SELECT" | "DO" | "VALUES" | "TABLE"
         | "EXECUTE" | "MERGE" => Statement::Dml(verb),
         "ANALYZE" | "BINLOG" | "CACHE" | "CHANGE" | "CHECK" | "CHECKSUM" | "CLONE" | "DEALLOCATE" | "DESC" | "DESCRIBE"
@@ -141,7 +141,7 @@ fn xa(tokens: &mut Tokens<'_>) -> Statement {
         "START" | "BEGIN" => Statement::XaStart(xid),
         "END" => Statement::XaEnd,
         "PREPARE" => Statement::XaPrepare(xid),
-        "COMMIT" => Statement::XaCommit { xid, one_phase: tokens.take("ONE") },
+        "COMMIT" => Statement::XaCommit { xid, one_phase: tokens.take_word("ONE") },
         "ROLLBACK" => Statement::XaRollback(xid),
         _ => Statement::Unknown(format!("XA {verb}")),
     }
@@ -292,7 +292,8 @@ mod tests {
             let bytes: Vec<u8> = (0..length)
                 .map(|_| {
                     seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    b"CREATE TABLE`a``'\"\\/*!50000*/#-- (),.\xff\xc3\xa9ALTERRENAMEXA0x'"[(seed >> 16) as usize % 60]
+                    let alphabet = b"CREATE TABLE`a``'\"\\/*!50000*/#-- (),.\xff\xc3\xa9ALTERRENAMEXA0x'";
+                    alphabet[(seed >> 16) as usize % alphabet.len()]
                 })
                 .collect();
             for prefix in ["", "ALTER TABLE ", "CREATE TABLE t ", "RENAME TABLE ", "XA START "] {

@@ -93,7 +93,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// Takes the next token if it is this keyword.
-    pub fn take(&mut self, keyword: &str) -> bool {
+    pub fn take_word(&mut self, keyword: &str) -> bool {
         self.take_if(|token| token.is(keyword))
     }
 
@@ -113,7 +113,7 @@ impl<'a> Tokens<'a> {
     /// Takes all of these keywords, or none.
     pub fn take_all(&mut self, keywords: &[&str]) -> bool {
         let mut ahead = self.clone();
-        let taken = keywords.iter().all(|keyword| ahead.take(keyword));
+        let taken = keywords.iter().all(|keyword| ahead.take_word(keyword));
         if taken {
             *self = ahead;
         }

@@ -33,13 +33,14 @@ use bytes::Bytes;
 use millstream_codec::mysql::checksum::Checksum;
 use millstream_codec::mysql::event::PayloadReader;
 use millstream_codec::mysql::gtid::ExecutedGtids;
+use millstream_codec::mysql::position::FIRST_EVENT_OFFSET;
 use millstream_codec::mysql::schema::TableSchema;
 
 pub use notice::Notice;
 
 use crate::engine::batch::{Sequence, SourceBatch};
 use crate::engine::interest::InterestSet;
-use crate::position::{FilePosition, OpenXa, Position};
+use crate::position::{OpenXa, Position};
 use crate::source::error::SourceError;
 use crate::source::session::server::Flavour;
 use crate::source::statement::Dialect;
@@ -49,7 +50,7 @@ use assembly::Assembly;
 use group::Group;
 use place::{Counting, Place};
 use reread::Reread;
-use stream::{Input, Stream};
+use stream::Stream;
 
 /// What to do about a row change that was logged as a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -142,6 +143,7 @@ pub struct Tracker {
     next_batch: u64,
     stream: Stream,
     reread: Option<Reread>,
+    reread_stream: Stream,
     group: Option<Group>,
     assembly: Assembly,
     xa: XaLedger,
@@ -149,6 +151,8 @@ pub struct Tracker {
     known_schemas: HashMap<(String, String), Option<TableSchema>>,
     /// The table whose schema was read just now, for the TABLE_MAP that waits.
     just_read: Option<(String, String)>,
+    /// Of files: how the events of prepared transactions are checked when they are read again.
+    xa_checksums: HashMap<String, Checksum>,
     quarantined: HashSet<(String, String)>,
     named_by_number: HashSet<(String, String)>,
     asked_schema: Option<(String, String)>,
@@ -202,11 +206,13 @@ impl Tracker {
             next_batch: 0,
             stream,
             reread: None,
+            reread_stream: Stream::default(),
             group: None,
             assembly: Assembly::default(),
             xa: XaLedger::new(start.open_xa.clone()),
             known_schemas: HashMap::new(),
             just_read: None,
+            xa_checksums: HashMap::new(),
             quarantined: HashSet::new(),
             named_by_number: HashSet::new(),
             asked_schema: None,
@@ -273,7 +279,7 @@ impl Tracker {
         if let Some((database, table)) = &self.asked_schema {
             return Some(Need::Schema { database: database.clone(), table: table.clone() });
         }
-        self.reread.as_ref().filter(|reread| !reread.is_done()).map(|reread| Need::Refetch(reread.open().clone()))
+        self.reread.as_ref().filter(|reread| !reread.done).map(|reread| Need::Refetch(reread.open.clone()))
     }
 
     /// The answer to [`Need::Schema`]; `None` where the server does not know the table.
@@ -288,20 +294,34 @@ impl Tracker {
     /// they come from may begin with its own artificial ROTATE and FORMAT_DESCRIPTION, and hold more behind it.
     pub fn provide_refetch(&mut self, chunk: Bytes, ranges: &[Range<usize>]) {
         let received_us = self.received_us;
-        if let Some(reread) = &mut self.reread {
-            reread.push(chunk, ranges, received_us);
+        if self.reread.is_some() {
+            self.reread_stream.push(chunk, ranges, received_us);
         }
     }
 
     /// The prepared transaction cannot be read again: the next poll halts, before the position passes its XA COMMIT.
     pub fn refetch_failed(&mut self, reason: &str) {
         if let Some(reread) = self.reread.take() {
-            let open = reread.open();
-            let position = FilePosition { file: open.file.clone(), offset: open.offset };
-            self.error = Some(SourceError::XaLost { xid: open.xid.clone(), position, reason: reason.to_owned() });
             self.stream.clear();
             self.abort_open();
+            self.error = Some(reread.lost(reason));
         }
+    }
+
+    /// Another file begins. What is open goes on only from one relay log to the next.
+    pub(super) fn begin_file(&mut self, name: &str) {
+        let file: Arc<str> = name.into();
+        self.stream.place.rotate(file.clone(), FIRST_EVENT_OFFSET);
+        self.stream.checksum = Checksum::None;
+        self.stream.format_seen = false;
+        self.stream.is_relay_log = false;
+        self.position.file = file;
+        self.position.offset = FIRST_EVENT_OFFSET;
+    }
+
+    /// No file follows.
+    pub(super) fn end_of_files(&mut self) {
+        self.abandon("the files end inside it");
     }
 
     /// The next output; `None` when more events, or the answer to a need, are wanted first.
@@ -343,21 +363,16 @@ impl Tracker {
         if self.asked_schema.is_some() {
             return Ok(Progress::Waiting);
         }
-        match self.reread.take() {
-            Some(mut reread) if !reread.is_done() => {
-                let progress = self.run(reread.stream(), Some(()));
-                // A transaction that was found whole needs nothing more of its stream.
-                self.reread = Some(reread);
-                self.settle_reread();
-                progress
-            }
-            reread => {
-                self.reread = reread;
-                let mut stream = std::mem::take(&mut self.stream);
-                let progress = self.run(&mut stream, None);
-                self.stream = stream;
-                progress
-            }
+        if self.reread.as_ref().is_some_and(|reread| !reread.done) {
+            let mut stream = std::mem::take(&mut self.reread_stream);
+            let progress = self.run(&mut stream, Purpose::Reread);
+            self.reread_stream = stream;
+            progress
+        } else {
+            let mut stream = std::mem::take(&mut self.stream);
+            let progress = self.run(&mut stream, Purpose::Follow);
+            self.stream = stream;
+            progress
         }
     }
 
@@ -408,6 +423,15 @@ impl Tracker {
     fn lock_tables(&self) -> std::sync::MutexGuard<'_, Tables> {
         crate::engine::shared::lock(&self.tables)
     }
+}
+
+/// Why a stream is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// The log goes on.
+    Follow,
+    /// For the rows of one prepared XA transaction.
+    Reread,
 }
 
 /// How far [`Tracker::advance`] has come.

@@ -1,0 +1,208 @@
+//! Where a reader stands, kept up with every transaction, and the resume token made of it.
+//!
+//! The base comes with `Subscribed` (and whenever the server says that nothing is outstanding); each commit adds its
+//! GTIDs and its end. A snapshot shares what is large: the GTID set is copied only while a snapshot of it is held.
+
+use std::fmt;
+use std::sync::Arc;
+
+use millstream_codec::mysql::gtid::{ExecutedGtids, Gtid};
+use millstream_codec::wire::position::{OpenXa, Position, ResumeToken};
+
+use crate::error::ClientError;
+use crate::transaction::FilePosition;
+
+/// A position in a destination, as bytes to be stored beside the data. A client that starts with it goes on exactly
+/// behind the transaction that it was taken from, whatever server leads the destination then.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Vec<u8>);
+
+impl Token {
+    /// # Errors
+    /// Where the bytes are no token, or were changed.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ClientError> {
+        ResumeToken::decode(bytes).map_err(|error| ClientError::Token(error.to_string()))?;
+        Ok(Self(bytes.to_vec()))
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match ResumeToken::decode(&self.0) {
+            Ok(token) => write!(formatter, "Token({}:{})", token.position.file, token.position.offset),
+            Err(_) => formatter.write_str("Token(damaged)"),
+        }
+    }
+}
+
+/// See the module's page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    incarnation: Arc<str>,
+    place: FilePosition,
+    executed: Arc<ExecutedGtids>,
+    open_xa: Arc<[OpenXa]>,
+}
+
+impl Cursor {
+    /// # Errors
+    /// Says what is wrong with the server's GTID set.
+    pub fn new(position: &Position) -> Result<Self, String> {
+        let executed = position.gtid_set.parse::<ExecutedGtids>().map_err(|error| error.to_string())?;
+        Ok(Self {
+            incarnation: position.incarnation.as_str().into(),
+            place: FilePosition { file: position.file.as_str().into(), offset: position.offset },
+            executed: Arc::new(executed),
+            open_xa: position.open_xa.as_slice().into(),
+        })
+    }
+
+    pub fn incarnation(&self) -> &str {
+        &self.incarnation
+    }
+
+    /// One more transaction is behind it. `delta`: what to add to the executed set; empty: `gtid` alone.
+    ///
+    /// # Errors
+    /// Says what is wrong with the server's GTIDs.
+    pub fn advance(&mut self, gtid: &str, delta: &str, end: &FilePosition) -> Result<(), String> {
+        self.place = end.clone();
+        if delta.is_empty() && gtid.is_empty() {
+            return Ok(());
+        }
+        let executed = Arc::make_mut(&mut self.executed);
+        if delta.is_empty() {
+            let gtid: Gtid = gtid.parse().map_err(invalid)?;
+            return executed.add(&gtid).map_err(invalid);
+        }
+        let delta: ExecutedGtids = delta.parse().map_err(invalid)?;
+        match &delta {
+            // In the binlog's order the later one counts, even where its number is lower (gtid_strict_mode=OFF).
+            ExecutedGtids::Mariadb(state) => {
+                state.iter().try_for_each(|gtid| executed.add(&Gtid::Mariadb(*gtid))).map_err(invalid)
+            }
+            delta => executed.merge(delta).map_err(invalid),
+        }
+    }
+
+    /// Whether a transaction is behind it already.
+    pub fn covers(&self, incarnation: &str, gtid: &str, end: &FilePosition) -> bool {
+        match gtid.parse::<Gtid>() {
+            Ok(gtid) => self.executed.contains(&gtid),
+            Err(_) => *self.incarnation == *incarnation && end.is_at_or_before(&self.place),
+        }
+    }
+
+    /// Whether everything behind the other is behind this one.
+    pub fn is_at_or_behind(&self, other: &Self) -> bool {
+        match *self.executed {
+            ExecutedGtids::None => self.incarnation == other.incarnation && self.place.is_at_or_before(&other.place),
+            _ => self.executed.is_subset(&other.executed),
+        }
+    }
+
+    pub fn to_position(&self) -> Position {
+        Position {
+            incarnation: self.incarnation.to_string(),
+            file: self.place.file.to_string(),
+            offset: self.place.offset,
+            gtid_set: self.executed.to_string(),
+            open_xa: self.open_xa.to_vec(),
+        }
+    }
+
+    pub fn to_token(&self, destination: &str) -> Token {
+        Token(ResumeToken { destination: destination.to_owned(), position: self.to_position() }.encode())
+    }
+}
+
+fn invalid(error: impl fmt::Display) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+    fn at(file: &str, offset: u64, gtid_set: &str) -> Cursor {
+        let position = Position {
+            incarnation: "one".into(),
+            file: file.into(),
+            offset,
+            gtid_set: gtid_set.into(),
+            open_xa: vec![OpenXa { xid: vec![1], ..OpenXa::default() }],
+        };
+        Cursor::new(&position).expect("position")
+    }
+
+    fn end(file: &str, offset: u64) -> FilePosition {
+        FilePosition { file: file.into(), offset }
+    }
+
+    #[test]
+    fn commits_add_their_gtids_to_the_base() {
+        let check = |base: &str, gtid: &str, delta: &str, expected: &str| {
+            let mut cursor = at("binlog.000001", 4, base);
+            cursor.advance(gtid, delta, &end("binlog.000002", 700)).expect("advance");
+            let position = cursor.to_position();
+            assert_eq!(position.gtid_set, expected);
+            assert_eq!((position.file.as_str(), position.offset), ("binlog.000002", 700));
+            assert_eq!(position.open_xa.len(), 1);
+        };
+        check(&format!("{UUID}:1-5"), &format!("{UUID}:6"), "", &format!("{UUID}:1-6"));
+        check(&format!("{UUID}:1-5"), &format!("{UUID}:9"), "", &format!("{UUID}:1-5:9"));
+        check(&format!("{UUID}:1-5"), &format!("{UUID}:9"), &format!("{UUID}:6-9"), &format!("{UUID}:1-9"));
+        check("0-1-41,3-1-7", "0-2-42", "", "0-2-42,3-1-7");
+        check("0-1-41,3-1-7", "3-1-9", "0-2-42,3-1-9", "0-2-42,3-1-9");
+        check("0-1-41", "0-2-12", "0-2-12", "0-2-12");
+        check("", "", "", "");
+    }
+
+    #[test]
+    fn a_gtid_of_the_other_kind_of_server_is_refused() {
+        let mut cursor = at("b.1", 4, &format!("{UUID}:1"));
+        assert!(cursor.advance("0-1-2", "", &end("b.1", 9)).is_err());
+        assert!(cursor.advance("nonsense:x", "", &end("b.1", 9)).is_err());
+    }
+
+    #[test]
+    fn a_token_comes_back_as_the_position_it_was_made_of() {
+        let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1-5"));
+        cursor.advance(&format!("{UUID}:6"), "", &end("binlog.000001", 900)).expect("advance");
+        let token = cursor.to_token("main");
+        let read = ResumeToken::decode(token.as_bytes()).expect("token");
+        assert_eq!((read.destination.as_str(), read.position), ("main", cursor.to_position()));
+        assert_eq!(Token::from_bytes(token.as_bytes()).expect("token"), token);
+        assert!(Token::from_bytes(b"something else").is_err());
+    }
+
+    #[test]
+    fn a_held_snapshot_does_not_move() {
+        let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1-5"));
+        let snapshot = cursor.clone();
+        cursor.advance(&format!("{UUID}:6"), "", &end("binlog.000001", 900)).expect("advance");
+        assert_eq!(snapshot.to_position().gtid_set, format!("{UUID}:1-5"));
+    }
+
+    #[test]
+    fn what_is_behind_a_cursor_is_known_by_gtid_or_else_by_place() {
+        let with_gtids = at("binlog.000010", 500, &format!("{UUID}:1-5"));
+        assert!(with_gtids.covers("other", &format!("{UUID}:5"), &end("x.1", 9)));
+        assert!(!with_gtids.covers("one", &format!("{UUID}:6"), &end("binlog.000001", 9)));
+        let without = at("binlog.000010", 500, "");
+        assert!(without.covers("one", "", &end("binlog.000009", 9999)));
+        assert!(without.covers("one", "", &end("binlog.000010", 500)));
+        assert!(!without.covers("one", "", &end("binlog.000010", 501)));
+        assert!(!without.covers("two", "", &end("binlog.000009", 4)));
+    }
+}

@@ -1,0 +1,414 @@
+//! A committed transaction in the client's hands, read from where it was received.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use capnp::traits::{HasTypeId, OwnedStruct};
+use capnp::{struct_list, text};
+use millstream_codec::millstream_capnp::{change, ddl, rows, server_message};
+use millstream_codec::mysql::position::BinlogPosition;
+use millstream_codec::wire::layout::Layout;
+use millstream_codec::wire::messages::Op;
+use millstream_codec::wire::position::Position;
+use millstream_codec::wire::read::{RowReader, RowsReader, Value};
+
+use crate::cursor::{Cursor, Token};
+use crate::error::ClientError;
+use crate::protocol::Committed;
+use crate::receive::Message;
+
+/// The layouts that a connection has sent so far, by their id.
+pub(crate) type Layouts = Arc<HashMap<u32, Arc<Layout>>>;
+
+/// A place in the source's binlog; its text form is `file:offset`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FilePosition {
+    pub file: Arc<str>,
+    pub offset: u64,
+}
+
+impl FilePosition {
+    /// Only where both are of one incarnation.
+    pub(crate) fn is_at_or_before(&self, other: &Self) -> bool {
+        if self.file == other.file {
+            return self.offset <= other.offset;
+        }
+        BinlogPosition::new(&*self.file, self.offset) < BinlogPosition::new(&*other.file, other.offset)
+    }
+}
+
+impl fmt::Display for FilePosition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.file, self.offset)
+    }
+}
+
+/// A part of a transaction: one fragment of one received message.
+#[derive(Clone)]
+pub(crate) struct Part {
+    message: Arc<Message>,
+    /// Index in the batch.
+    fragment: u32,
+    /// Rows of this event and later ones were rolled back to a savepoint.
+    events_end: u32,
+    layouts: Layouts,
+}
+
+impl Part {
+    pub fn new(message: Arc<Message>, fragment: u32, layouts: Layouts) -> Self {
+        Self { message, fragment, events_end: u32::MAX, layouts }
+    }
+
+    /// Forgets the rows of `event` and of later ones.
+    pub fn truncate(&mut self, event: u32) {
+        self.events_end = self.events_end.min(event);
+    }
+
+    fn changes(&self) -> capnp::Result<struct_list::Reader<'_, change::Owned>> {
+        let root: server_message::Reader<'_> = self.message.root()?;
+        let server_message::Which::Batch(batch) = root.which()? else {
+            return Err(capnp::Error::failed("the message is no batch".to_owned()));
+        };
+        let fragments = batch?.get_fragments()?;
+        let fragment = fragments.try_get(self.fragment);
+        fragment.ok_or_else(|| capnp::Error::failed("the fragment is gone".to_owned()))?.get_changes()
+    }
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Part(fragment {} of a message of {} bytes)", self.fragment, self.message.bytes)
+    }
+}
+
+/// A committed transaction. It keeps the messages that it came in; drop it when it is done with.
+#[derive(Debug)]
+pub struct Transaction {
+    /// What an ack names; rises from transaction to transaction, within its epoch.
+    pub sequence: u64,
+    pub epoch: u64,
+    /// Empty where the source has no GTIDs.
+    pub gtid: String,
+    /// Where it begins.
+    pub start_position: FilePosition,
+    /// Where it ends.
+    pub position: FilePosition,
+    /// By the source's clock, exact to `time_precision_us`.
+    pub commit_time_us: i64,
+    /// 1 or 1,000,000.
+    pub time_precision_us: u32,
+    /// This client has handed it over before: a reconnect or a rollback began behind the last durable ack.
+    pub redelivered: bool,
+    pub(crate) connection: u64,
+    cursor: Cursor,
+    destination: Arc<str>,
+    parts: Vec<Part>,
+}
+
+impl Transaction {
+    pub(crate) fn new(
+        committed: Committed,
+        connection: u64,
+        cursor: Cursor,
+        destination: Arc<str>,
+        redelivered: bool,
+    ) -> Self {
+        Self {
+            sequence: committed.sequence,
+            epoch: committed.epoch,
+            gtid: committed.gtid,
+            start_position: committed.start_position,
+            position: committed.position,
+            commit_time_us: committed.commit_time_us,
+            time_precision_us: committed.time_precision_us,
+            redelivered,
+            connection,
+            cursor,
+            destination,
+            parts: committed.parts,
+        }
+    }
+
+    /// The same on every delivery: its GTID, else incarnation, file and start.
+    pub fn id(&self) -> String {
+        match self.gtid.is_empty() {
+            false => self.gtid.clone(),
+            true => format!("{}:{}", self.cursor.incarnation(), self.start_position),
+        }
+    }
+
+    /// What to store beside the data: a client that starts with it goes on behind this transaction.
+    pub fn token(&self) -> Token {
+        self.cursor.to_token(&self.destination)
+    }
+
+    /// Where the source stands behind this transaction.
+    pub fn source_position(&self) -> Position {
+        self.cursor.to_position()
+    }
+
+    /// What changed, in the order of the transaction.
+    pub fn changes(&self) -> Changes<'_> {
+        Changes { parts: self.parts.iter(), current: None }
+    }
+}
+
+/// What changed in a transaction. An error means that the message changed under the library's hands: what it reads
+/// here was looked at when it came.
+pub struct Changes<'a> {
+    parts: std::slice::Iter<'a, Part>,
+    current: Option<(&'a Part, struct_list::Reader<'a, change::Owned>, u32)>,
+}
+
+impl<'a> Iterator for Changes<'a> {
+    type Item = Result<Change<'a>, ClientError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some((part, changes, index)) = &mut self.current {
+                let Some(change) = changes.try_get(*index) else {
+                    self.current = None;
+                    continue;
+                };
+                *index += 1;
+                match read_change(part, change) {
+                    Ok(None) => continue,
+                    Ok(Some(change)) => return Some(Ok(change)),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            let part = self.parts.next()?;
+            match part.changes() {
+                Ok(changes) => self.current = Some((part, changes, 0)),
+                Err(error) => return Some(Err(unreadable("batch", error))),
+            }
+        }
+    }
+}
+
+fn unreadable(table: &str, error: impl fmt::Display) -> ClientError {
+    ClientError::Unreadable { table: table.to_owned(), reason: error.to_string() }
+}
+
+/// `None`: rolled back to a savepoint.
+fn read_change<'a>(part: &'a Part, change: change::Reader<'a>) -> Result<Option<Change<'a>>, ClientError> {
+    let which = change.which().map_err(|error| unreadable("batch", error))?;
+    match which {
+        change::Which::Ddl(ddl) => {
+            let ddl = ddl.map_err(|error| unreadable("batch", error))?;
+            Ok(Some(Change::Ddl(Ddl { reader: ddl })))
+        }
+        change::Which::Rows(rows) => {
+            let reader = rows.map_err(|error| unreadable("batch", error))?;
+            if reader.get_event() >= part.events_end {
+                return Ok(None);
+            }
+            let layout = part.layouts.get(&reader.get_layout());
+            let layout = layout.ok_or_else(|| unreadable("batch", "rows name a layout that has not come"))?;
+            let rows = RowsReader::new(reader, layout)
+                .map_err(|error| unreadable(&format!("{}.{}", layout.database, layout.table), error))?;
+            Ok(Some(Change::Rows(Rows { reader, rows, layout })))
+        }
+    }
+}
+
+/// One change of a transaction.
+pub enum Change<'a> {
+    /// Rows of one event and one table.
+    Rows(Rows<'a>),
+    /// A statement that changed the schema. Layouts behind it may be new.
+    Ddl(Ddl<'a>),
+}
+
+/// Rows of one event and one table.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    reader: rows::Reader<'a>,
+    rows: RowsReader<'a>,
+    layout: &'a Arc<Layout>,
+}
+
+impl<'a> Rows<'a> {
+    /// The table's columns, and how they lie in its struct.
+    pub fn layout(&self) -> &'a Arc<Layout> {
+        self.layout
+    }
+
+    pub fn database(&self) -> &'a str {
+        &self.layout.database
+    }
+
+    pub fn table(&self) -> &'a str {
+        &self.layout.table
+    }
+
+    pub fn op(&self) -> Op {
+        self.rows.op()
+    }
+
+    pub fn len(&self) -> u32 {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Ordinal of the first row among the rows of its table in its transaction: part of the rows' ids.
+    pub fn first_row(&self) -> u32 {
+        self.rows.first_row()
+    }
+
+    /// Of the event in its file.
+    pub fn event_offset(&self) -> u64 {
+        self.rows.event_offset()
+    }
+
+    /// Row by row, by the layout.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Row<'a>> + use<'a> {
+        let rows = self.rows;
+        (0..rows.len()).map(move |index| Row {
+            op: rows.op(),
+            ordinal: rows.first_row().wrapping_add(index),
+            before: rows.before(index),
+            after: rows.after(index),
+        })
+    }
+
+    /// The codec's own reader, for JSON lines and the like.
+    pub fn reader(&self) -> &RowsReader<'a> {
+        &self.rows
+    }
+
+    /// The rows as they are now (insert, update; else empty), as generated code reads them: nothing is parsed or copied.
+    ///
+    /// # Errors
+    /// Where `T` was generated for another table.
+    pub fn after_as<T>(&self) -> Result<struct_list::Reader<'a, T>, ClientError>
+    where
+        T: OwnedStruct,
+        T::Reader<'a>: HasTypeId,
+    {
+        self.typed(self.reader.get_after())
+    }
+
+    /// The rows as they were (update, delete; else empty).
+    ///
+    /// # Errors
+    /// Where `T` was generated for another table.
+    pub fn before_as<T>(&self) -> Result<struct_list::Reader<'a, T>, ClientError>
+    where
+        T: OwnedStruct,
+        T::Reader<'a>: HasTypeId,
+    {
+        self.typed(self.reader.get_before())
+    }
+
+    fn typed<T>(&self, list: capnp::any_pointer::Reader<'a>) -> Result<struct_list::Reader<'a, T>, ClientError>
+    where
+        T: OwnedStruct,
+        T::Reader<'a>: HasTypeId,
+    {
+        let table = || format!("{}.{}", self.layout.database, self.layout.table);
+        let compiled = <T::Reader<'a> as HasTypeId>::TYPE_ID;
+        if compiled != self.layout.struct_id {
+            let reason = format!(
+                "the generated code is of struct {compiled:#018x}, the table's is {:#018x}: export the schema of this \
+                 table, of the destination that is read",
+                self.layout.struct_id
+            );
+            return Err(unreadable(&table(), reason));
+        }
+        list.get_as().map_err(|error| unreadable(&table(), error))
+    }
+}
+
+impl fmt::Debug for Rows<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?} of {} rows of {}.{}", self.op(), self.len(), self.database(), self.table())
+    }
+}
+
+/// One row, read by the names of its columns.
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    pub op: Op,
+    /// Among the rows of its table in its transaction: with the transaction's id and the table, the row's id.
+    pub ordinal: u32,
+    /// As it was: updates and deletes.
+    pub before: Option<RowReader<'a>>,
+    /// As it is now: inserts and updates.
+    pub after: Option<RowReader<'a>>,
+}
+
+impl<'a> Row<'a> {
+    /// The value of a column in the newest image (of a delete: as it was). `Value::Absent` where there is no such
+    /// column, or the image does not carry it.
+    ///
+    /// # Errors
+    /// Where the row's bytes are damaged.
+    pub fn get(&self, column: &str) -> Result<Value<'a>, ClientError> {
+        match self.after.or(self.before) {
+            Some(image) => named(image, column),
+            None => Ok(Value::Absent),
+        }
+    }
+
+    /// The value that a column had before.
+    ///
+    /// # Errors
+    /// Where the row's bytes are damaged.
+    pub fn get_before(&self, column: &str) -> Result<Value<'a>, ClientError> {
+        self.before.map_or(Ok(Value::Absent), |image| named(image, column))
+    }
+}
+
+fn named<'a>(image: RowReader<'a>, column: &str) -> Result<Value<'a>, ClientError> {
+    let value = image.value_named(column).map_err(|error| {
+        let layout = image.layout();
+        unreadable(&format!("{}.{}.{column}", layout.database, layout.table), error)
+    })?;
+    Ok(value.unwrap_or(Value::Absent))
+}
+
+/// A statement that changed the schema.
+#[derive(Clone, Copy)]
+pub struct Ddl<'a> {
+    reader: ddl::Reader<'a>,
+}
+
+impl<'a> Ddl<'a> {
+    /// The statement's default database.
+    pub fn database(&self) -> &'a str {
+        text_or_empty(self.reader.get_database())
+    }
+
+    /// With U+FFFD where it is not UTF-8.
+    pub fn statement(&self) -> String {
+        let statement = self.reader.get_statement();
+        statement.map(|text| String::from_utf8_lossy(text.as_bytes()).into_owned()).unwrap_or_default()
+    }
+
+    /// `create_table`, `alter_table`, `drop_table`, `rename_table`, `truncate_table` or `other`.
+    pub fn kind(&self) -> &'a str {
+        text_or_empty(self.reader.get_kind())
+    }
+
+    /// `db.table` of those affected.
+    pub fn tables(&self) -> Vec<&'a str> {
+        let tables = self.reader.get_tables();
+        tables.map(|tables| tables.iter().map(text_or_empty).collect()).unwrap_or_default()
+    }
+}
+
+/// Looked at when the message came: an error cannot be here.
+fn text_or_empty(text: capnp::Result<text::Reader<'_>>) -> &str {
+    text.ok().and_then(|text| text.to_str().ok()).unwrap_or_default()
+}
+
+impl fmt::Debug for Ddl<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.kind(), self.statement())
+    }
+}

@@ -1,0 +1,421 @@
+//! One row image into one struct: the hot path. Nothing here allocates but the rare cells.
+
+use std::ops::Range;
+
+use super::heap::{self, Placed};
+use super::program::{Read, RowProgram, Step};
+use crate::mysql::value::buffer::TextBuffer;
+use crate::mysql::value::cell::CellLength;
+use crate::mysql::value::charset::Charset;
+use crate::mysql::value::decimal::{DecimalFormat, TEXT_ROOM};
+use crate::mysql::value::{ValueError, bits, compressed, json, json_diff, net, temporal};
+use crate::wire::encoded::{CellState, EncodedCell, Image};
+
+/// Longest content of one compressed value; a longer list cannot be pointed to anyway.
+const DECOMPRESSED_BYTES_MAX: usize = heap::LIST_ELEMENTS_MAX;
+
+/// A value that could not be read: the step's column, and why.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fault {
+    pub column: u16,
+    pub reason: ValueError,
+}
+
+/// Which columns an image has, as steps, and the struct that its rows start from.
+#[derive(Debug, Default)]
+pub(super) struct ImagePlan {
+    pub steps: Vec<Step>,
+    pub template: Vec<u8>,
+}
+
+impl ImagePlan {
+    /// The columns whose bit is set. Bits behind the last column mean nothing: MySQL leaves any value in them.
+    pub fn set(&mut self, program: &RowProgram, bitmap: &[u8]) {
+        self.steps.clear();
+        self.template.clear();
+        self.template.extend_from_slice(&program.template);
+        for step in &program.steps {
+            let column = usize::from(step.column);
+            if bitmap.get(column / 8).is_some_and(|byte| byte >> (column % 8) & 1 == 1) {
+                self.steps.push(*step);
+            } else if let Some(byte) = self.template.get_mut(step.null_byte as usize) {
+                *byte &= !step.null_mask;
+            }
+        }
+    }
+}
+
+/// What both images of a row share.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    text: String,
+    bytes: Vec<u8>,
+    /// Of a partial update: where the before image's document of each JSON column lies in the rows; empty where it
+    /// is NULL or absent.
+    pub documents: Vec<Range<usize>>,
+}
+
+/// Bits that say which JSON columns of an after image are differences.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Partial<'a> {
+    /// Not a partial update event.
+    Never,
+    /// The before image: remembers its documents.
+    Before,
+    /// The after image, with its bits, if it has any.
+    After(&'a [u8]),
+}
+
+/// Where an image goes.
+pub(super) struct ImageWriter<'w, 'a> {
+    pub program: &'w RowProgram,
+    /// All rows of the event.
+    pub rows: &'a [u8],
+    pub heap: &'w mut TextBuffer,
+    /// The heap's start in its buffer.
+    pub blob_start: usize,
+    /// The structs of this image so far. The pointers in them are relative to a list that begins where the heap does.
+    pub elements: &'w mut Vec<u8>,
+    pub scratch: &'w mut Scratch,
+    pub cells: &'w mut Vec<EncodedCell>,
+    pub row: u32,
+    pub image: Image,
+    pub partial: Partial<'w>,
+}
+
+/// Takes N bytes off the front.
+#[inline(always)]
+fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], ValueError> {
+    let (taken, tail) = rest.split_first_chunk::<N>().ok_or(ValueError::Truncated)?;
+    *rest = tail;
+    Ok(taken)
+}
+
+#[inline(always)]
+fn take_slice<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], ValueError> {
+    let (taken, tail) = rest.split_at_checked(count).ok_or(ValueError::Truncated)?;
+    *rest = tail;
+    Ok(taken)
+}
+
+#[inline(always)]
+fn take_length(rest: &mut &[u8], prefix: u8) -> Result<usize, ValueError> {
+    Ok(match prefix {
+        1 => usize::from(take::<1>(rest)?[0]),
+        2 => usize::from(u16::from_le_bytes(*take(rest)?)),
+        3 => {
+            let &[a, b, c] = take(rest)?;
+            u32::from_le_bytes([a, b, c, 0]) as usize
+        }
+        _ => u32::from_le_bytes(*take(rest)?) as usize,
+    })
+}
+
+#[inline(always)]
+fn take_prefixed<'a>(rest: &mut &'a [u8], prefix: u8) -> Result<&'a [u8], ValueError> {
+    let length = take_length(rest, prefix)?;
+    take_slice(rest, length)
+}
+
+#[inline(always)]
+fn store<const N: usize>(element: &mut [u8], place: u32, bytes: [u8; N]) {
+    let place = place as usize;
+    // The program has checked every place against the struct.
+    if let Some(field) = element.get_mut(place..place + N) {
+        field.copy_from_slice(&bytes);
+    }
+}
+
+impl<'a> ImageWriter<'_, 'a> {
+    /// Appends one struct, read from the front of `rest`, which is the tail of `rows`.
+    #[inline]
+    pub fn write(&mut self, steps: &[Step], template: &[u8], rest: &mut &'a [u8]) -> Result<(), Fault> {
+        let first = steps.first().map_or(0, |step| step.column);
+        let header_fault = |reason| Fault { column: first, reason };
+        let nulls = take_slice(rest, steps.len().div_ceil(8)).map_err(header_fault)?;
+        let element_start = self.elements.len();
+        self.elements.extend_from_slice(template);
+        for (steps, &nulls) in steps.chunks(8).zip(nulls) {
+            let mut nulls = nulls;
+            for step in steps {
+                let is_null = nulls & 1 == 1;
+                nulls >>= 1;
+                if is_null {
+                    let element = self.elements.get_mut(element_start..).unwrap_or_default();
+                    if let Some(byte) = element.get_mut(step.null_byte as usize) {
+                        *byte &= !step.null_mask;
+                    }
+                } else {
+                    let result = self.value(step, element_start, rest);
+                    result.map_err(|reason| Fault { column: step.column, reason })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn value(&mut self, step: &Step, element_start: usize, rest: &mut &'a [u8]) -> Result<(), ValueError> {
+        let place = step.place;
+        let element = self.elements.get_mut(element_start..).unwrap_or_default();
+        match step.read {
+            Read::Copy1 => store(element, place, *take::<1>(rest)?),
+            Read::Copy2 => store(element, place, *take::<2>(rest)?),
+            Read::Copy4 => store(element, place, *take::<4>(rest)?),
+            Read::Copy8 => store(element, place, *take::<8>(rest)?),
+            Read::Signed3 => {
+                let &[low, middle, high] = take(rest)?;
+                store(element, place, (i32::from_le_bytes([0, low, middle, high]) >> 8).to_le_bytes());
+            }
+            Read::Unsigned3 => {
+                let &[low, middle, high] = take(rest)?;
+                store(element, place, [low, middle, high, 0]);
+            }
+            Read::Year => store(element, place, temporal::year(take::<1>(rest)?[0]).to_le_bytes()),
+            Read::Bit { bytes } => {
+                store(element, place, bits::big_endian(take_slice(rest, bytes.into())?).to_le_bytes());
+            }
+            Read::Enum { bytes } => {
+                let index = bits::little_endian(take_slice(rest, bytes.into())?) as u16;
+                store(element, place, index.to_le_bytes());
+            }
+            Read::Set { bytes } => {
+                store(element, place, bits::little_endian(take_slice(rest, bytes.into())?).to_le_bytes());
+            }
+            Read::Date => store(element, place, temporal::date(*take(rest)?)?.to_le_bytes()),
+            Read::DateTime2 { fraction } => {
+                let whole = *take(rest)?;
+                let value = temporal::datetime2(whole, take_slice(rest, fraction.into())?)?;
+                store(element, place, value.to_le_bytes());
+            }
+            Read::Timestamp2 { fraction } => {
+                let whole = *take(rest)?;
+                let value = temporal::timestamp2(whole, take_slice(rest, fraction.into())?)?;
+                store(element, place, value.to_le_bytes());
+            }
+            Read::Time2 { fraction } => {
+                let whole = *take(rest)?;
+                let value = temporal::time2(whole, take_slice(rest, fraction.into())?)?;
+                store(element, place, value.to_le_bytes());
+            }
+            Read::DateTimeOld => store(element, place, temporal::datetime_old(*take(rest)?)?.to_le_bytes()),
+            Read::TimestampOld => store(element, place, temporal::timestamp_old(*take(rest)?).to_le_bytes()),
+            Read::TimeOld => store(element, place, temporal::time_old(*take(rest)?)?.to_le_bytes()),
+            Read::Utf8 { prefix } => {
+                let length = take_length(rest, prefix)?;
+                let source = *rest;
+                let bytes = take_slice(rest, length)?;
+                let start = heap::start(self.heap);
+                if !heap::push_checked(self.heap, source, length) && std::str::from_utf8(bytes).is_err() {
+                    self.replace_invalid(start, bytes, step.column);
+                }
+                let placed = heap::end_text(self.heap, start)?;
+                self.point(step, element_start, placed);
+            }
+            Read::Decimal(format) => {
+                let image = take_slice(rest, format.bytes())?;
+                let placed = self.decimal(format, image)?;
+                self.point(step, element_start, placed);
+            }
+            Read::Json { prefix, json } => {
+                if let Partial::Never = self.partial {
+                    let document = take_prefixed(rest, prefix)?;
+                    let placed = self.json(document, step.column)?;
+                    self.point(step, element_start, placed);
+                } else {
+                    self.json_of_partial(step, prefix, json, element_start, rest)?;
+                }
+            }
+            Read::Data { prefix, bytes_min } => {
+                let bytes = take_prefixed(rest, prefix)?;
+                let start = heap::start(self.heap);
+                self.heap.extend(bytes);
+                let missing = usize::from(bytes_min).saturating_sub(bytes.len());
+                if missing > 0 {
+                    self.heap.room_for(missing).fill(0);
+                    self.heap.advance(missing);
+                }
+                let placed = heap::end_data(self.heap, start)?;
+                self.point(step, element_start, placed);
+            }
+            Read::Skip(CellLength::Fixed(bytes)) => {
+                take_slice(rest, bytes)?;
+            }
+            Read::Skip(CellLength::Prefixed(prefix)) | Read::SkipJson { prefix, .. } => {
+                take_prefixed(rest, prefix)?;
+            }
+            _ => self.uncommon(step, element_start, rest)?,
+        }
+        Ok(())
+    }
+
+    /// Kinds of columns that are seldom seen, kept out of the loop.
+    #[inline(never)]
+    fn uncommon(&mut self, step: &Step, element_start: usize, rest: &mut &'a [u8]) -> Result<(), ValueError> {
+        let start = heap::start(self.heap);
+        let placed = match step.read {
+            Read::Text { prefix, charset } => {
+                let bytes = take_prefixed(rest, prefix)?;
+                self.text(bytes, charset, step.column)?
+            }
+            Read::CompressedText { prefix, charset } => {
+                let mut scratch = std::mem::take(&mut self.scratch.bytes);
+                let text = compressed::decompress(take_prefixed(rest, prefix)?, &mut scratch, DECOMPRESSED_BYTES_MAX)?;
+                let placed = self.text(text, charset, step.column)?;
+                self.scratch.bytes = scratch;
+                placed
+            }
+            Read::CompressedData { prefix } => {
+                let bytes = take_prefixed(rest, prefix)?;
+                let data = compressed::decompress(bytes, &mut self.scratch.bytes, DECOMPRESSED_BYTES_MAX)?;
+                self.heap.extend(data);
+                heap::end_data(self.heap, start)?
+            }
+            Read::Vector { prefix } => {
+                self.heap.extend(take_prefixed(rest, prefix)?);
+                heap::end_floats(self.heap, start)?
+            }
+            Read::Inet6 { prefix } => {
+                net::write_inet6(padded(take_prefixed(rest, prefix)?)?, self.heap);
+                heap::end_text(self.heap, start)?
+            }
+            Read::Inet4 { prefix } => {
+                net::write_inet4(padded(take_prefixed(rest, prefix)?)?, self.heap);
+                heap::end_text(self.heap, start)?
+            }
+            Read::Uuid { prefix } => {
+                net::write_uuid(padded(take_prefixed(rest, prefix)?)?, self.heap);
+                heap::end_text(self.heap, start)?
+            }
+            _ => return Ok(()),
+        };
+        self.point(step, element_start, placed);
+        Ok(())
+    }
+
+    /// The pointer of a step: its offset counts from the word behind it, in a list that begins where the heap does.
+    #[inline(always)]
+    fn point(&mut self, step: &Step, element_start: usize, placed: Placed) {
+        let target = (placed.start_byte - self.blob_start) / 8;
+        let behind = (element_start + step.place as usize) / 8 + 1;
+        let lower = ((target as u32).wrapping_sub(behind as u32)) << 2 | 1;
+        let pointer = u64::from(placed.upper) << 32 | u64::from(lower);
+        let element = self.elements.get_mut(element_start..).unwrap_or_default();
+        store(element, step.place, pointer.to_le_bytes());
+    }
+
+    #[inline(always)]
+    fn decimal(&mut self, format: DecimalFormat, image: &[u8]) -> Result<Placed, ValueError> {
+        let start = heap::start(self.heap);
+        let length = format.write(image, self.heap.room::<TEXT_ROOM>())?;
+        self.heap.advance(length);
+        heap::end_text(self.heap, start)
+    }
+
+    #[inline(always)]
+    fn json(&mut self, document: &[u8], column: u16) -> Result<Placed, ValueError> {
+        let start = heap::start(self.heap);
+        let encoding = json::write_text(document, self.heap)?;
+        self.end_json(start, encoding, document, column)
+    }
+
+    #[inline(always)]
+    fn end_json(
+        &mut self,
+        start: usize,
+        encoding: json::Encoding,
+        document: &[u8],
+        column: u16,
+    ) -> Result<Placed, ValueError> {
+        if encoding == json::Encoding::Unchecked && std::str::from_utf8(self.heap.written_from(start)).is_err() {
+            let text = String::from_utf8_lossy(self.heap.written_from(start)).into_owned();
+            self.heap.truncate(start);
+            self.heap.extend(text.as_bytes());
+            self.cell(column, CellState::InvalidText, document);
+        }
+        heap::end_text(self.heap, start)
+    }
+
+    /// JSON of a PARTIAL_UPDATE_ROWS event.
+    #[inline(never)]
+    fn json_of_partial(
+        &mut self,
+        step: &Step,
+        prefix: u8,
+        json: u16,
+        element_start: usize,
+        rest: &mut &'a [u8],
+    ) -> Result<(), ValueError> {
+        let bytes = take_prefixed(rest, prefix)?;
+        let json = usize::from(json);
+        let placed = match self.partial {
+            Partial::After(partial_bits) if partial_bits.get(json / 8).is_some_and(|bits| bits >> (json % 8) & 1 == 1) => {
+                let range = self.scratch.documents.get(json).cloned().unwrap_or_default();
+                let before = self.rows.get(range).unwrap_or_default();
+                let start = heap::start(self.heap);
+                let written = match before.is_empty() {
+                    true => None,
+                    false => json_diff::write_updated_text(before, bytes, self.heap).ok(),
+                };
+                let Some(encoding) = written else {
+                    // The document is not at hand, or not the one that the difference was made for.
+                    self.heap.truncate(start);
+                    self.cell(step.column, CellState::JsonDiff, bytes);
+                    return Ok(());
+                };
+                self.end_json(start, encoding, bytes, step.column)?
+            }
+            Partial::Before => {
+                let end = self.rows.len() - rest.len();
+                if let Some(document) = self.scratch.documents.get_mut(json) {
+                    *document = end - bytes.len()..end;
+                }
+                self.json(bytes, step.column)?
+            }
+            _ => self.json(bytes, step.column)?,
+        };
+        self.point(step, element_start, placed);
+        Ok(())
+    }
+
+    /// Text of any character set but UTF-8.
+    fn text(&mut self, bytes: &[u8], charset: u16, column: u16) -> Result<Placed, ValueError> {
+        let charset = self.program.charsets.get(usize::from(charset)).copied().unwrap_or(Charset::Utf8);
+        let start = heap::start(self.heap);
+        if charset.is_ascii_superset() && heap::push_checked(self.heap, bytes, bytes.len()) {
+            return heap::end_text(self.heap, start);
+        }
+        self.heap.truncate(start);
+        let mut text = std::mem::take(&mut self.scratch.text);
+        text.clear();
+        if !charset.decode_into(bytes, &mut text) {
+            self.cell(column, CellState::InvalidText, bytes);
+        }
+        self.heap.extend(text.as_bytes());
+        self.scratch.text = text;
+        heap::end_text(self.heap, start)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn replace_invalid(&mut self, start: usize, bytes: &[u8], column: u16) {
+        self.heap.truncate(start);
+        self.heap.extend(String::from_utf8_lossy(bytes).as_bytes());
+        self.cell(column, CellState::InvalidText, bytes);
+    }
+
+    #[cold]
+    fn cell(&mut self, column: u16, state: CellState, payload: &[u8]) {
+        self.cells.push(EncodedCell { row: self.row, column, image: self.image, state, payload: payload.to_vec() });
+    }
+}
+
+/// MariaDB takes zero bytes off the end of what it stores as BINARY(n).
+fn padded<const N: usize>(bytes: &[u8]) -> Result<[u8; N], ValueError> {
+    let mut padded = [0; N];
+    match padded.get_mut(..bytes.len()) {
+        Some(start) => start.copy_from_slice(bytes),
+        None => return Err(ValueError::Invalid("an address or UUID of too many bytes")),
+    }
+    Ok(padded)
+}

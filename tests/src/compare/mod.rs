@@ -1,0 +1,17 @@
+//! Delivered rows, as JSON lines, against what is known of them.
+//!
+//! Three witnesses: the values that the corpus states ([`value_complaints`]), the changes that it states, in their order
+//! ([`change_complaint`]), and the server itself, asked by SELECT for the content that all the changes together must give
+//! ([`SelectedTables`]).
+//!
+//! Nothing here starts anything or reads a binlog: lines in, complaints out.
+
+mod changes;
+mod line;
+mod select;
+mod values;
+
+pub use changes::change_complaint;
+pub use line::{DdlLine, Line, RowLine, parse_lines};
+pub use select::SelectedTables;
+pub use values::value_complaints;

@@ -1,0 +1,119 @@
+//! Values of delivered rows against the values that the corpus states.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use serde_json::{Map, Value, json};
+
+use super::line::RowLine;
+use crate::harness::TypeCase;
+
+/// What differs, a line each. Of a row that was changed, the last image counts: it is what the table holds.
+pub fn value_complaints<'a>(cases: impl IntoIterator<Item = &'a TypeCase>, rows: &[RowLine]) -> Vec<String> {
+    let mut newest: HashMap<(&str, &str, i64), &Map<String, Value>> = HashMap::new();
+    for row in rows {
+        if let Some((after, id)) = row.after.as_ref().and_then(|after| Some((after, after.get("id")?.as_i64()?))) {
+            newest.insert((&row.database, &row.table, id), after);
+        }
+    }
+    let complain = |case: &TypeCase| {
+        let row = newest.get(&(case.database.as_str(), case.table.as_str(), case.id));
+        let complaint = match row.map(|row| row.get(&case.column)) {
+            None => "the row has not been delivered".to_owned(),
+            Some(None) => "the row has no such column".to_owned(),
+            Some(Some(value)) if agrees(&case.expect, value) => return None,
+            Some(Some(value)) => format!("got {}, expected {}", short(value), short(&case.expect)),
+        };
+        Some(format!("{} ({}): {complaint}", case.name, case.sql_type))
+    };
+    cases.into_iter().filter_map(complain).collect()
+}
+
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.chars().count() {
+        0..=300 => text,
+        count => format!("{} .. ({count} characters)", text.chars().take(300).collect::<String>()),
+    }
+}
+
+/// `expect` as the corpus states it (its README), `value` as the JSON lines have it.
+fn agrees(expect: &Value, value: &Value) -> bool {
+    let text = |key: &str| expect[key].as_str().unwrap_or_default();
+    match expect["k"].as_str() {
+        None => expect.is_null() && value.is_null(),
+        Some("int" | "bit" | "year") => value.is_number() && value.to_string() == text("v"),
+        Some("dec" | "text" | "json" | "date" | "time" | "datetime" | "timestamp" | "enum" | "set") => {
+            value.as_str() == Some(text("v"))
+        }
+        Some("f32") => u32::from_str_radix(text("bits"), 16).is_ok_and(|bits| is_shortest_f32(value, bits)),
+        Some("f64") => u64::from_str_radix(text("bits"), 16)
+            .is_ok_and(|bits| value.as_f64().is_some_and(|value| value.to_bits() == bits)),
+        Some("bytes") => *value == json!({"hex": text("hex")}) || is_address_or_uuid(value, text("hex")),
+        Some("vector") => elements(value).is_some_and(|is| elements(&expect["v"]).is_some_and(|v| v == is)),
+        Some(_) => false,
+    }
+}
+
+/// The shortest digits that give this float back; those of the double of the same value are more.
+fn is_shortest_f32(value: &Value, bits: u32) -> bool {
+    let shortest = f32::from_bits(bits).to_string().parse::<f64>();
+    shortest.is_ok_and(|shortest| value.as_f64().is_some_and(|value| value.to_bits() == shortest.to_bits()))
+}
+
+fn elements(value: &Value) -> Option<Vec<u32>> {
+    value.as_array()?.iter().map(|element| Some((element.as_f64()? as f32).to_bits())).collect()
+}
+
+/// INET4, INET6 and UUID are text where it is known that they are no BINARY columns.
+fn is_address_or_uuid(value: &Value, hex: &str) -> bool {
+    let Some(text) = value.as_str() else { return false };
+    let hex_of = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    match hex.len() {
+        8 => text.parse::<Ipv4Addr>().is_ok_and(|address| hex_of(&address.octets()) == hex),
+        32 => {
+            text.parse::<Ipv6Addr>().is_ok_and(|address| hex_of(&address.octets()) == hex)
+                || text.len() == 36 && text.replace('-', "") == hex
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_agrees_only_in_its_own_form() {
+        let check = |expect: Value, agreeing: &[Value], others: &[Value]| {
+            for value in agreeing {
+                assert!(agrees(&expect, value), "{expect} {value}");
+            }
+            for value in others {
+                assert!(!agrees(&expect, value), "{expect} {value}");
+            }
+        };
+        check(json!(null), &[json!(null)], &[json!(0), json!(""), json!(false)]);
+        check(json!({"k": "int", "v": "18446744073709551615"}), &[json!(u64::MAX)], &[json!(-1), json!("18446744073709551615"), json!(null)]);
+        check(json!({"k": "bit", "v": "5", "width": 3}), &[json!(5)], &[json!("5"), json!(4)]);
+        check(json!({"k": "dec", "v": "1.50"}), &[json!("1.50")], &[json!("1.5"), json!(1.5)]);
+        check(json!({"k": "text", "v": ""}), &[json!("")], &[json!(null), json!({"hex": ""})]);
+        check(json!({"k": "time", "v": "-838:59:59.000"}), &[json!("-838:59:59.000")], &[json!("-838:59:59")]);
+        check(json!({"k": "enum", "i": 2, "v": "b"}), &[json!("b")], &[json!(2)]);
+        check(json!({"k": "set", "mask": "3", "v": "a,b"}), &[json!("a,b")], &[json!(["a", "b"]), json!("b,a")]);
+        check(json!({"k": "bytes", "hex": "00ff"}), &[json!({"hex": "00ff"})], &[json!({"hex": "00FF"}), json!("00ff"), json!({"hex": "00"})]);
+        check(
+            json!({"k": "bytes", "hex": "7f000001"}),
+            &[json!("127.0.0.1"), json!({"hex": "7f000001"})],
+            &[json!("127.0.0.2")],
+        );
+        check(
+            json!({"k": "bytes", "hex": "00000000000000000000000000000001"}),
+            &[json!("::1"), json!("00000000-0000-0000-0000-000000000001")],
+            &[json!("::2"), json!("00000000-0000-0000-0000-000000000002")],
+        );
+        check(json!({"k": "f32", "v": "0.1", "bits": "3dcccccd"}), &[json!(0.1)], &[json!(0.10000000149011612), json!("0.1")]);
+        check(json!({"k": "f64", "v": "0.1", "bits": "3fb999999999999a"}), &[json!(0.1)], &[json!(0.10000000000000002)]);
+        check(json!({"k": "vector", "v": [1.0, -2.5]}), &[json!([1, -2.5])], &[json!([1]), json!([1, 2.5]), json!(null)]);
+    }
+}
