@@ -19,6 +19,8 @@ log=target/test.log
 started=$SECONDS
 status=0
 [ $# -gt 0 ] || set -- --workspace --no-fail-fast
+# the end-to-end tests start the programs themselves
+cargo build --workspace --bins </dev/null
 cargo test "$@" </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
 
 echo

@@ -3,7 +3,9 @@
 #![cfg(feature = "mysql")]
 
 use millstream_codec::mysql::checksum::Checksum;
-use millstream_codec::mysql::event::{Event, EventData, EventHeader, FormatDescription, PayloadReader, transaction_payload};
+use millstream_codec::mysql::event::{
+    Event, EventData, EventHeader, FormatDescription, PayloadReader, transaction_payload,
+};
 use millstream_codec::mysql::file::BinlogFileReader;
 use millstream_codec::mysql::gtid::{ExecutedGtids, GtidSet};
 use millstream_codec::mysql::handshake::{Channel, Credentials, Greeting, Login};
@@ -44,7 +46,14 @@ const EVENT_BYTES_MAX: usize = 1 << 20;
 
 /// Everything that can be asked of one body.
 fn read_body(type_code: u8, body: &[u8], payloads: &mut PayloadReader) {
-    let header = EventHeader { timestamp: 0, type_code, server_id: 1, size: 19, end_position: 0, flags: 0 };
+    let header = EventHeader {
+        timestamp: 0,
+        type_code,
+        server_id: 1,
+        size: 19,
+        end_position: 0,
+        flags: 0,
+    };
     let event = Event { header, body };
     for kind in [ServerKind::Mysql, ServerKind::Mariadb] {
         match EventData::parse(&event, kind) {
@@ -77,7 +86,10 @@ fn bodies() -> Vec<(u8, Vec<u8>)> {
         let mut reader = BinlogFileReader::new(EVENT_BYTES_MAX);
         reader.feed(file);
         while let Some(event) = reader.next_event().unwrap() {
-            found.push((event.bytes[4], event.bytes[19..event.bytes.len() - 4].to_vec()));
+            found.push((
+                event.bytes[4],
+                event.bytes[19..event.bytes.len() - 4].to_vec(),
+            ));
         }
     }
     found
@@ -105,7 +117,8 @@ fn random_changes_to_recorded_events_are_survived() {
                     _ if damaged.is_empty() => {}
                     0 => {
                         let at = random.below(damaged.len());
-                        damaged[at] = [0, 1, 0x7f, 0x80, 0xfb, 0xfc, 0xfd, 0xfe, 0xff][random.below(9)];
+                        damaged[at] =
+                            [0, 1, 0x7f, 0x80, 0xfb, 0xfc, 0xfd, 0xfe, 0xff][random.below(9)];
                     }
                     1 => {
                         let at = random.below(damaged.len());
@@ -205,14 +218,28 @@ fn random_handshakes_and_answers_are_survived() {
             *first = 10;
         }
         if let Ok(greeting) = Greeting::parse(&bytes) {
-            let _ = Login::new(&greeting, Credentials::default(), Channel::Plain).unwrap().response();
+            let _ = Login::new(&greeting, Credentials::default(), Channel::Plain)
+                .unwrap()
+                .response();
         }
     }
     let greeting = [&b"\x0a9.7.4\0\x01\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xff\x15\0\0\0\0\0\0\0\0\0\0abcdefghijkl\0"[..], b"caching_sha2_password\0"].concat();
     let greeting = Greeting::parse(&greeting).unwrap();
-    let mut answers = ResultSetReader::new(ResultLimits { columns_max: 10, bytes_max: 10_000 });
+    let mut answers = ResultSetReader::new(ResultLimits {
+        columns_max: 10,
+        bytes_max: 10_000,
+    });
     for _ in 0..20_000 {
-        let mut login = Login::new(&greeting, Credentials { password: "x".into(), fetch_public_key: true, ..Credentials::default() }, Channel::Plain).unwrap();
+        let mut login = Login::new(
+            &greeting,
+            Credentials {
+                password: "x".into(),
+                fetch_public_key: true,
+                ..Credentials::default()
+            },
+            Channel::Plain,
+        )
+        .unwrap();
         for _ in 0..3 {
             let count = random.below(40);
             let mut bytes = random.bytes(count);
@@ -228,7 +255,10 @@ fn random_handshakes_and_answers_are_survived() {
 #[test]
 fn random_streams_never_hold_more_than_the_limit() {
     let mut random = Random(5);
-    let limits = FramerLimits { payload_bytes_max: 300_000, key: "event_bytes_max" };
+    let limits = FramerLimits {
+        payload_bytes_max: 300_000,
+        key: "event_bytes_max",
+    };
     for _ in 0..300 {
         let mut framer = Framer::new(limits);
         let mut sequence = 0u8;
@@ -240,7 +270,9 @@ fn random_streams_never_hold_more_than_the_limit() {
             packet.resize(4 + length, 3);
             let mut rest = &packet[..];
             while !rest.is_empty() {
-                let Ok(space) = framer.space() else { break 'stream };
+                let Ok(space) = framer.space() else {
+                    break 'stream;
+                };
                 assert!(!space.is_empty());
                 let count = space.len().min(rest.len());
                 space[..count].copy_from_slice(&rest[..count]);
@@ -249,7 +281,11 @@ fn random_streams_never_hold_more_than_the_limit() {
                     break 'stream;
                 }
                 while let Ok(Some(frames)) = framer.take() {
-                    assert!(frames.payloads().all(|payload| payload.len() <= limits.payload_bytes_max));
+                    assert!(
+                        frames
+                            .payloads()
+                            .all(|payload| payload.len() <= limits.payload_bytes_max)
+                    );
                 }
             }
         }
@@ -264,15 +300,28 @@ fn random_gtid_sets_are_survived() {
         let mut bytes = random.bytes(count);
         // Make the count plausible, so that the entries are reached.
         if let Some(head) = bytes.first_chunk_mut::<8>() {
-            *head = if random.below(2) == 0 { [1, 0, 0, 0, 0, 0, 0, 0] } else { [1, 2, 0, 0, 0, 0, 0, 1] };
+            *head = if random.below(2) == 0 {
+                [1, 0, 0, 0, 0, 0, 0, 0]
+            } else {
+                [1, 2, 0, 0, 0, 0, 0, 1]
+            };
         }
         if let Ok(set) = GtidSet::decode(&bytes) {
             assert_eq!(GtidSet::decode(&set.encode()).unwrap(), set);
             assert_eq!(set.to_string().parse::<GtidSet>().unwrap(), set);
         }
-        let text: String = (0..random.below(60)).map(|_| b"0123456789abcdef-:,_ \nG"[random.below(23)] as char).collect();
+        let text: String = (0..random.below(60))
+            .map(|_| b"0123456789abcdef-:,_ \nG"[random.below(23)] as char)
+            .collect();
         if let Ok(gtids) = text.parse::<ExecutedGtids>() {
-            assert_eq!(gtids.to_string().parse::<ExecutedGtids>().unwrap().to_string(), gtids.to_string());
+            assert_eq!(
+                gtids
+                    .to_string()
+                    .parse::<ExecutedGtids>()
+                    .unwrap()
+                    .to_string(),
+                gtids.to_string()
+            );
         }
     }
 }

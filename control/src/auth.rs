@@ -172,7 +172,6 @@ impl Checker {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

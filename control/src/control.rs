@@ -42,7 +42,9 @@ pub struct ControlConfig {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    #[error("server.admin_listen {address}: {error}; stop what listens there (another millstreamd?), or choose another port")]
+    #[error(
+        "server.admin_listen {address}: {error}; stop what listens there (another millstreamd?), or choose another port"
+    )]
     Bind { address: SocketAddr, error: io::Error },
     #[error("the control thread cannot start: {0}")]
     Start(io::Error),
@@ -87,14 +89,14 @@ impl Control {
         let (started, start) = std::sync::mpsc::channel();
         let thread = thread::Builder::new().name("millstream-control".to_owned()).spawn(move || {
             affinity::keep_off(&config.avoid_cores);
-            let runtime =
-                runtime::Builder::new_current_thread().enable_all().max_blocking_threads(WRITERS_MAX).build();
+            let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(WRITERS_MAX).build();
             let runtime = match runtime {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(started.send(Err(error))),
             };
             runtime.block_on(async move {
-                let prepared = signals().and_then(|signals| Ok((signals, tokio::net::TcpListener::from_std(listener)?)));
+                let prepared =
+                    signals().and_then(|signals| Ok((signals, tokio::net::TcpListener::from_std(listener)?)));
                 let (signals, listener) = match prepared {
                     Ok(prepared) => prepared,
                     Err(error) => return drop(started.send(Err(error))),

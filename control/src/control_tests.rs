@@ -28,7 +28,8 @@ fn start(folder: &std::path::Path, destination: &Arc<FakeDestination>) -> Bench 
     let doorbell = Doorbell::default();
     let shutdowns = Arc::new(AtomicU32::new(0));
     let storage: Box<dyn CursorStorage> = Box::new(FileCursors::new("orders", folder, 1));
-    let cursors = CursorCommits::open(vec![("orders".to_owned(), storage)]).map_err(|errors| errors[0].clone()).unwrap();
+    let cursors =
+        CursorCommits::open(vec![("orders".to_owned(), storage)]).map_err(|errors| errors[0].clone()).unwrap();
     let counted = shutdowns.clone();
     let config = ControlConfig {
         admin_listen: "127.0.0.1:0".parse().unwrap(),
@@ -86,10 +87,7 @@ fn a_disk_that_refuses_is_told_and_does_not_stop_http() {
     let bench = start(folder.path(), &Arc::default());
     std::fs::create_dir(folder.path().join("cursors.new")).unwrap();
     bench.save("billing", 41);
-    assert!(matches!(
-        bench.from_control.recv_timeout(PATIENCE).unwrap(),
-        FromControl::CursorFailed { ticket: 7, .. }
-    ));
+    assert!(matches!(bench.from_control.recv_timeout(PATIENCE).unwrap(), FromControl::CursorFailed { ticket: 7, .. }));
     let (code, metrics) = get(bench.handle.admin_address(), "/metrics");
     assert_eq!(code, 200);
     assert!(metrics.contains("millstream_cursor_write_failures_total 1\n"), "{metrics}");

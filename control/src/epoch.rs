@@ -17,7 +17,8 @@ pub fn next(destination_folder: &Path) -> io::Result<u64> {
         Some(contents) => {
             let text = String::from_utf8_lossy(&contents);
             text.trim().parse::<u64>().map_err(|_| {
-                let fix = "write a number into it that is higher than any epoch before (clients name the one that they saw)";
+                let fix =
+                    "write a number into it that is higher than any epoch before (clients name the one that they saw)";
                 io::Error::new(io::ErrorKind::InvalidData, format!("{} is not a number; {fix}", path.display()))
             })?
         }

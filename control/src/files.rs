@@ -67,7 +67,8 @@ impl DataDir {
         let failed = |error| DataDirError::Io { path: shown(), error };
         make_folder(path).map_err(failed)?;
         let lock = path.join("lock");
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(lock).map_err(failed)?;
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(lock).map_err(failed)?;
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(DataDir { path: path.to_path_buf(), _lock: lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::InUse { path: shown() }),

@@ -32,7 +32,8 @@ impl FileRegistry {
 
     fn refuse_if_broken(&self) -> io::Result<()> {
         if self.broken {
-            let reason = format!("{} could not be mended after a failed write; restart millstreamd", self.path.display());
+            let reason =
+                format!("{} could not be mended after a failed write; restart millstreamd", self.path.display());
             return Err(io::Error::other(reason));
         }
         Ok(())

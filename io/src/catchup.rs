@@ -16,6 +16,7 @@ use millstream_core::engine::interest::InterestSet;
 use millstream_core::engine::shard::Shard;
 use millstream_core::limits;
 use millstream_core::position::Position;
+use millstream_core::source::config::SourceConfig;
 use millstream_core::source::error::{Disposition, SourceError};
 use millstream_core::source::start::Start;
 
@@ -126,8 +127,9 @@ async fn read(worker: &Rc<Worker>, catchup: &CatchUp) -> Result<(), SourceError>
     let (mut start, mut first_sequence) = (catchup.start.clone(), catchup.first_sequence);
     loop {
         // Each reader costs the source a dump thread, so only so many are open at once.
-        let permit = worker.catchup_permit().await;
-        let closed = read_until_parked(worker, catchup, &config, &mut start, &mut first_sequence).await?;
+        let Some(permit) = worker.catchup_permit().await else { return Ok(()) };
+        let source = config.source.for_reader(permit.reader);
+        let closed = read_until_parked(worker, catchup, &config, source, &mut start, &mut first_sequence).await?;
         drop(permit);
         match closed {
             Closed::Done => return Ok(()),
@@ -147,6 +149,7 @@ async fn read_until_parked(
     worker: &Rc<Worker>,
     catchup: &CatchUp,
     config: &DestinationConfig,
+    source: SourceConfig,
     start: &mut Start,
     first_sequence: &mut Sequence,
 ) -> Result<Closed, SourceError> {
@@ -154,8 +157,7 @@ async fn read_until_parked(
     let tables = config.shared.tables.clone();
     let mut shard = Shard::new(0, 1, tables.clone());
     let tracker = config.tracker_config(1, *first_sequence);
-    let mut feed =
-        SourceFeed::open(config.source.clone(), start.clone(), tracker, tables, catchup.interest.clone()).await?;
+    let mut feed = SourceFeed::open(source, start.clone(), tracker, tables, catchup.interest.clone()).await?;
     let position = Arc::new(feed.position().clone());
     let mut step = worker.home(|home| home.catchup_started(destination, subscription, position, *first_sequence, now_us()));
     loop {

@@ -37,6 +37,8 @@ pub struct Worker {
     link: CoreLink,
     check: PasswordCheck,
     catchup_permits: Rc<Semaphore>,
+    /// Which of the `catchup_max` readers are open: each is a replica of its own to the source.
+    catchup_slots: Rc<RefCell<Vec<bool>>>,
     stopping: Cell<bool>,
     stopped: RefCell<Option<Waker>>,
 }
@@ -57,14 +59,24 @@ impl Worker {
             link,
             check,
             catchup_permits: Rc::new(Semaphore::new(catchup_max.max(1))),
+            catchup_slots: Rc::new(RefCell::new(vec![false; usize::try_from(catchup_max.max(1)).unwrap_or(1)])),
             stopping: Cell::new(false),
             stopped: RefCell::default(),
         })
     }
 
     /// Waits until one more reader of the source may be open; `None` while the process ends.
-    pub async fn catchup_permit(&self) -> Option<StaticPermit> {
-        self.catchup_permits.acquire_static_permit(1).await.ok()
+    pub async fn catchup_permit(&self) -> Option<CatchUpPermit> {
+        let permit = self.catchup_permits.acquire_static_permit(1).await.ok()?;
+        let slots = self.catchup_slots.clone();
+        let free = slots.borrow().iter().position(|taken| !taken)?;
+        if let Some(slot) = slots.borrow_mut().get_mut(free) {
+            *slot = true;
+        }
+        // The live reader is 0; every core's catch-ups have numbers of their own.
+        let per_core = u32::try_from(slots.borrow().len()).unwrap_or(1);
+        let reader = 1 + u32::from(self.link.core) * per_core + u32::try_from(free).unwrap_or(0);
+        Some(CatchUpPermit { reader, slot: free, slots, _permit: permit })
     }
 
     pub fn destination(&self, index: usize) -> Option<&Arc<Destination>> {
@@ -286,6 +298,23 @@ impl Worker {
             let references: Vec<&ShardOutput> = outputs.iter().map(|output| &**output).collect();
             self.home(|home| home.live_batch(destination, &references, !more, now_us()));
             glommio::yield_if_needed().await;
+        }
+    }
+}
+
+/// The right to one reader of the source, given back when it is dropped.
+pub struct CatchUpPermit {
+    /// Its number among this server's readers: no two open ones have the same.
+    pub reader: u32,
+    slot: usize,
+    slots: Rc<RefCell<Vec<bool>>>,
+    _permit: StaticPermit,
+}
+
+impl Drop for CatchUpPermit {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(self.slot) {
+            *slot = false;
         }
     }
 }

@@ -21,7 +21,7 @@ use millstream_core::tables::Tables;
 use millstream_io::engine::{DestinationConfig, Engine, EngineConfig};
 use millstream_io::worker::PasswordCheck;
 
-use crate::config::{self, Config, StatementDml};
+use crate::config::{Config, StatementDml};
 
 /// Runs until SIGTERM or SIGINT.
 ///

@@ -5,5 +5,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod compare;
 pub mod harness;
 pub mod load;

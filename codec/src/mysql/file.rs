@@ -46,12 +46,23 @@ pub struct BinlogFileReader {
 
 impl BinlogFileReader {
     pub fn new(event_bytes_max: usize) -> Self {
-        Self { event_bytes_max, buffer: Vec::new(), used: 0, offset: 0, magic_seen: false, encrypted: false }
+        Self {
+            event_bytes_max,
+            buffer: Vec::new(),
+            used: 0,
+            offset: 0,
+            magic_seen: false,
+            encrypted: false,
+        }
     }
 
     /// For a file that is read from an event's offset on, without its magic.
     pub fn starting_at(offset: u64, event_bytes_max: usize) -> Self {
-        Self { offset, magic_seen: true, ..Self::new(event_bytes_max) }
+        Self {
+            offset,
+            magic_seen: true,
+            ..Self::new(event_bytes_max)
+        }
     }
 
     /// Offset of the next event, or of what is there of it.
@@ -77,15 +88,24 @@ impl BinlogFileReader {
         let offset = self.offset;
         let failed = |error| FileError::Event { offset, error };
         if self.encrypted {
-            return Err(failed(EventError::Encrypted { scheme: "MariaDB's encrypt_binlog" }));
+            return Err(failed(EventError::Encrypted {
+                scheme: "MariaDB's encrypt_binlog",
+            }));
         }
         let unused = self.buffer.get(self.used..).unwrap_or_default();
-        let Some(head) = unused.get(..HEADER_BYTES) else { return Ok(None) };
+        let Some(head) = unused.get(..HEADER_BYTES) else {
+            return Ok(None);
+        };
         let header = EventHeader::parse(head).map_err(failed)?;
         let size = header.size as usize;
         if size > self.event_bytes_max {
             let (size, limit) = (u64::from(header.size), self.event_bytes_max as u64);
-            return Err(failed(EventError::TooLarge { what: "event", size, limit, key: "event_bytes_max" }));
+            return Err(failed(EventError::TooLarge {
+                what: "event",
+                size,
+                limit,
+                key: "event_bytes_max",
+            }));
         }
         let start = self.used;
         if unused.len() < size {
@@ -94,11 +114,16 @@ impl BinlogFileReader {
         self.used += size;
         self.offset += size as u64;
         self.encrypted = header.type_code == EventType::START_ENCRYPTION;
-        Ok(self.buffer.get(start..start + size).map(|bytes| FileEvent { offset, bytes }))
+        Ok(self
+            .buffer
+            .get(start..start + size)
+            .map(|bytes| FileEvent { offset, bytes }))
     }
 
     fn read_magic(&mut self) -> Result<bool, FileError> {
-        let Some(found) = self.buffer.first_chunk::<4>().copied() else { return Ok(false) };
+        let Some(found) = self.buffer.first_chunk::<4>().copied() else {
+            return Ok(false);
+        };
         match found {
             MAGIC => {
                 self.used = MAGIC.len();
@@ -106,9 +131,12 @@ impl BinlogFileReader {
                 self.magic_seen = true;
                 Ok(true)
             }
-            ENCRYPTED_MAGIC => {
-                Err(FileError::Event { offset: 0, error: EventError::Encrypted { scheme: "MySQL's binlog_encryption" } })
-            }
+            ENCRYPTED_MAGIC => Err(FileError::Event {
+                offset: 0,
+                error: EventError::Encrypted {
+                    scheme: "MySQL's binlog_encryption",
+                },
+            }),
             found => Err(FileError::NotABinlog { found }),
         }
     }
@@ -122,7 +150,10 @@ impl BinlogFileReader {
         if rest == 0 && self.magic_seen {
             return Ok(());
         }
-        Err(FileError::Truncated { offset: self.offset, end: self.offset + rest as u64 })
+        Err(FileError::Truncated {
+            offset: self.offset,
+            end: self.offset + rest as u64,
+        })
     }
 }
 
@@ -146,7 +177,11 @@ mod tests {
 
     #[test]
     fn events_come_with_their_offsets_whatever_the_pieces() {
-        let events = [event(3, &[1; 10], Checksum::Crc32), event(3, &[], Checksum::None), event(3, &[2; 900], Checksum::None)];
+        let events = [
+            event(3, &[1; 10], Checksum::Crc32),
+            event(3, &[], Checksum::None),
+            event(3, &[2; 900], Checksum::None),
+        ];
         let file = [&MAGIC[..], &events.concat()].concat();
         for piece in [1, 3, 19, 100, 10_000] {
             assert_eq!(read(&file, piece).unwrap(), [(4, 33), (37, 19), (56, 919)]);
@@ -157,7 +192,13 @@ mod tests {
             assert_eq!(result.is_ok(), expected, "{length}");
         }
         let cut = read(&file[..60], 64).unwrap_err();
-        assert_eq!(cut, FileError::Truncated { offset: 56, end: 60 });
+        assert_eq!(
+            cut,
+            FileError::Truncated {
+                offset: 56,
+                end: 60
+            }
+        );
     }
 
     #[test]
@@ -168,7 +209,12 @@ mod tests {
         };
         check(b"PK\x03\x04....", "not a binlog file");
         check(b"\xfdbin\x01\x02", "encrypted");
-        let encrypted = [&MAGIC[..], &event(EventType::START_ENCRYPTION, &[0; 17], Checksum::None), &[7; 40]].concat();
+        let encrypted = [
+            &MAGIC[..],
+            &event(EventType::START_ENCRYPTION, &[0; 17], Checksum::None),
+            &[7; 40],
+        ]
+        .concat();
         check(&encrypted, "at byte 40: this binlog is encrypted");
         let large = [&MAGIC[..], &event(3, &[0; 1000], Checksum::None)].concat();
         check(&large, "event_bytes_max");

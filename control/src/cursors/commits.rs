@@ -115,7 +115,10 @@ impl CursorCommits {
         };
         let is_new = !destination.newest.contains_key(&cursor.subscription);
         if is_new && destination.newest.len() >= CURSORS_MAX {
-            return refuse(format!("destination '{}' has {CURSORS_MAX} subscriptions, which is the most", destination.name));
+            return refuse(format!(
+                "destination '{}' has {CURSORS_MAX} subscriptions, which is the most",
+                destination.name
+            ));
         }
         destination.newest.insert(cursor.subscription.clone(), cursor.position);
         destination.dirty.insert(cursor.subscription);
@@ -173,9 +176,11 @@ impl CursorCommits {
                     finished.saved += job.changed.len() as u64;
                     let changed: BTreeSet<_> = job.changed.into_iter().collect();
                     self.book.insert(job.cursors.into_iter().filter(|cursor| changed.contains(&cursor.subscription)));
-                    finished.answers.extend(asked.into_iter().map(|((core, ticket), sequence)| {
-                        (core, FromControl::CursorSaved { ticket, sequence })
-                    }));
+                    finished.answers.extend(
+                        asked
+                            .into_iter()
+                            .map(|((core, ticket), sequence)| (core, FromControl::CursorSaved { ticket, sequence })),
+                    );
                 }
                 Err(error) => {
                     destination.not_before = Some(now + RETRY_INTERVAL);
@@ -348,7 +353,8 @@ mod tests {
         again.save(cursor("b", 5), 0, 1, 1);
         let jobs = again.begin(now);
         again.finish(run(jobs), now);
-        let names: Vec<_> = memory.0.lock().unwrap().0.last().unwrap().iter().map(|c| c.subscription.to_string()).collect();
+        let names: Vec<_> =
+            memory.0.lock().unwrap().0.last().unwrap().iter().map(|c| c.subscription.to_string()).collect();
         assert_eq!(names, ["a", "b"]);
     }
 }

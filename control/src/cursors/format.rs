@@ -177,7 +177,11 @@ impl CursorLine {
             gtids,
             open_xa: self.open_xa.into_iter().map(OpenXaText::into_open_xa).collect(),
         };
-        Ok(Cursor { destination: destination.clone(), subscription: self.subscription.into(), position: Arc::new(position) })
+        Ok(Cursor {
+            destination: destination.clone(),
+            subscription: self.subscription.into(),
+            position: Arc::new(position),
+        })
     }
 }
 
@@ -210,7 +214,12 @@ pub(super) mod tests {
         let mysql = "4f6a1b2c-0000-11ee-8000-0242ac110002:1-77";
         let with_xa = Position {
             open_xa: [1, 2]
-                .map(|n| OpenXa { xid: format!("X'0{n}',X'',1"), gtid: String::new(), file: "binlog.000041".into(), offset: n })
+                .map(|n| OpenXa {
+                    xid: format!("X'0{n}',X'',1"),
+                    gtid: String::new(),
+                    file: "binlog.000041".into(),
+                    offset: n,
+                })
                 .into(),
             ..Position::clone(&cursor("", u64::MAX, ExecutedGtids::None).position)
         };
@@ -238,7 +247,10 @@ pub(super) mod tests {
         let written = write("orders", &sample());
         for length in 0..written.len() {
             let read = read("orders", &written[..length]);
-            assert!(matches!(read, Err(FormatError::Corrupt { .. } | FormatError::Version(_))), "cut at {length}: {read:?}");
+            assert!(
+                matches!(read, Err(FormatError::Corrupt { .. } | FormatError::Version(_))),
+                "cut at {length}: {read:?}"
+            );
         }
     }
 

@@ -8,6 +8,6 @@ mod text;
 pub(crate) mod checker;
 
 pub use process::Process;
-pub use render::render;
 pub(crate) use render::lag_us;
+pub use render::render;
 pub use text::{Exposition, Kind};

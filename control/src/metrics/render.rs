@@ -23,7 +23,8 @@ pub fn render(state: &SharedState, process: &Process, now: Instant, now_us: u64)
     text.family("millstream_uptime_seconds", Kind::Gauge, "Since the start of the server.")
         .sample(&[], state.uptime(now).as_secs_f64());
     let ready = u8::from(state.not_ready().is_empty());
-    text.family("millstream_ready", Kind::Gauge, "1 while every destination streams, as /readyz says.").sample(&[], ready);
+    text.family("millstream_ready", Kind::Gauge, "1 while every destination streams, as /readyz says.")
+        .sample(&[], ready);
 
     sources(&mut text, state, now_us);
     cores(&mut text, state);
@@ -172,7 +173,9 @@ fn seconds_at(histogram: &Histogram<u64>, quantile: f64) -> String {
 fn sum_seconds(histogram: &Histogram<u64>) -> f64 {
     let sum_us: f64 = histogram
         .iter_recorded()
-        .map(|bucket| histogram.median_equivalent(bucket.value_iterated_to()) as f64 * bucket.count_since_last_iteration() as f64)
+        .map(|bucket| {
+            histogram.median_equivalent(bucket.value_iterated_to()) as f64 * bucket.count_since_last_iteration() as f64
+        })
         .sum();
     sum_us / MICROSECONDS
 }
@@ -188,7 +191,8 @@ fn subscriptions(text: &mut Exposition, state: &SharedState, told: &Told) {
     for status in &statuses {
         *connected.entry((&status.destination, status.state)).or_default() += 1;
     }
-    let mut family = text.family("millstream_subscription_connections", Kind::Gauge, "Connected clients, by what they get.");
+    let mut family =
+        text.family("millstream_subscription_connections", Kind::Gauge, "Connected clients, by what they get.");
     for ((destination, subscription_state), count) in connected {
         family.sample(&[("destination", destination), ("state", subscription_state)], count);
     }
@@ -198,8 +202,11 @@ fn subscriptions(text: &mut Exposition, state: &SharedState, told: &Told) {
     for status in statuses.iter().filter(|status| !status.subscription.is_empty() && status.state != "waiting") {
         unacked.insert((&status.destination, &status.subscription), status.unacked_transactions);
     }
-    let mut family =
-        text.family("millstream_subscription_unacked_transactions", Kind::Gauge, "Transactions sent and not yet acknowledged.");
+    let mut family = text.family(
+        "millstream_subscription_unacked_transactions",
+        Kind::Gauge,
+        "Transactions sent and not yet acknowledged.",
+    );
     for ((destination, subscription), count) in unacked {
         family.sample(&[("destination", destination), ("subscription", subscription)], count);
     }
@@ -208,12 +215,14 @@ fn subscriptions(text: &mut Exposition, state: &SharedState, told: &Told) {
 fn cursors(text: &mut Exposition, told: &Told) {
     let counts = &told.cursors;
     text.family("millstream_cursors_saved_total", Kind::Counter, "Cursors made durable.").sample(&[], counts.saved);
-    text.family("millstream_cursor_writes_total", Kind::Counter, "Group commits of cursors.").sample(&[], counts.writes);
+    text.family("millstream_cursor_writes_total", Kind::Counter, "Group commits of cursors.")
+        .sample(&[], counts.writes);
     text.family("millstream_cursor_write_failures_total", Kind::Counter, "Group commits that the disk refused.")
         .sample(&[], counts.failures);
     text.family("millstream_cursor_write_seconds_total", Kind::Counter, "Time spent in group commits.")
         .sample(&[], counts.write_seconds);
-    text.family("millstream_cursors_dirty", Kind::Gauge, "Cursors that wait to become durable.").sample(&[], counts.dirty);
+    text.family("millstream_cursors_dirty", Kind::Gauge, "Cursors that wait to become durable.")
+        .sample(&[], counts.dirty);
 }
 
 fn memory(text: &mut Exposition, state: &SharedState, process: &Process) {
@@ -241,8 +250,8 @@ mod tests {
     use super::super::checker;
     use super::*;
     use crate::state::tests::{FakeDestination, shared_state, subscription};
-    use std::sync::Arc;
     use millstream_core::bridge::CoreStatus;
+    use std::sync::Arc;
 
     #[test]
     fn an_empty_server_and_a_busy_one_are_valid_documents() {
@@ -263,7 +272,10 @@ mod tests {
             }
             let status = CoreStatus {
                 core: 0,
-                subscriptions: vec![subscription("billing \"x\"", "live", 3), subscription("billing \"x\"", "waiting", 0)],
+                subscriptions: vec![
+                    subscription("billing \"x\"", "live", 3),
+                    subscription("billing \"x\"", "waiting", 0),
+                ],
             };
             told.cores.insert(0, (Instant::now(), status));
         }

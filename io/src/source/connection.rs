@@ -63,9 +63,11 @@ impl Connector {
             stream: Some(stream),
             framer: Framer::new(FramerLimits { payload_bytes_max, key: "event_bytes_max" }),
             session: Session::new(SourceConfig::clone(&self.config), goal),
+            is_patient: false,
             silence: None,
         };
-        connection.set_read_timeout(self.config.response_timeout)?;
+        // Greeting and login are quick, or the server is stuck.
+        connection.set_read_timeout(self.config.connect_timeout)?;
         Ok(connection)
     }
 
@@ -97,6 +99,8 @@ pub struct Connection {
     stream: Option<Stream>,
     framer: Framer,
     session: Session,
+    /// Answers may take `response_timeout` from here on.
+    is_patient: bool,
     /// (longest silence, heartbeat period) in milliseconds, once the stream flows.
     silence: Option<(u64, u64)>,
 }
@@ -124,6 +128,10 @@ impl Connection {
                 }
                 Some(output) => return Ok(output),
                 None => {
+                    if !self.is_patient && self.session.is_logged_in() {
+                        self.is_patient = true;
+                        self.set_read_timeout(connector.config.response_timeout)?;
+                    }
                     let frames = self.frames().await?;
                     let last = self.framer.sequence().wrapping_sub(1);
                     for payload in frames.payloads() {
@@ -192,7 +200,10 @@ impl Connection {
                 SourceError::HeartbeatTimeout { server: self.server.to_string(), silent_ms, period_ms }
             }
             (io::ErrorKind::TimedOut, None) => {
-                SourceError::io(self.server.to_string(), "no answer came within the time (response_timeout)")
+                SourceError::io(self.server.to_string(), match self.is_patient {
+                    true => "no answer came in time (response_timeout)",
+                    false => "no greeting or no answer to the login came in time (connect_timeout)",
+                })
             }
             _ => SourceError::io(self.server.to_string(), error),
         }

@@ -39,7 +39,12 @@ pub fn destinations(
             }
             Some(at) => {
                 if let Some(line) = lines.insert(at.value.clone(), at.line) {
-                    section.complain(at.line, "name", format!("\"{name}\" is the name in line {line} too"), "choose another");
+                    section.complain(
+                        at.line,
+                        "name",
+                        format!("\"{name}\" is the name in line {line} too"),
+                        "choose another",
+                    );
                 }
             }
         }
@@ -64,7 +69,12 @@ pub fn destinations(
             let key = (address.to_string(), source.server_id);
             if let Some(other) = servers.insert(key, name.clone()).filter(|other| *other != name) {
                 let what = format!("{} is the one that destination \"{other}\" uses at {address}", source.server_id);
-                source_section.complain(source_section.line, "server_id", what, "choose another: they would throw each other out");
+                source_section.complain(
+                    source_section.line,
+                    "server_id",
+                    what,
+                    "choose another: they would throw each other out",
+                );
             }
         }
         source_section.finish();
@@ -150,7 +160,8 @@ fn password(section: &mut Section<'_, '_>, surroundings: &Surroundings<'_>) -> O
     let inline = section.text("password", &mut text);
     let from_environment = section.text("password_env", &mut variable);
     let from_file = section.text("password_file", &mut file);
-    let mut set: Vec<usize> = [&inline, &from_environment, &from_file].into_iter().flatten().map(|at| at.line).collect();
+    let mut set: Vec<usize> =
+        [&inline, &from_environment, &from_file].into_iter().flatten().map(|at| at.line).collect();
     set.sort_unstable();
     if set.len() > 1 {
         let what = "is set in more than one way";
@@ -172,7 +183,12 @@ fn password(section: &mut Section<'_, '_>, surroundings: &Surroundings<'_>) -> O
             Ok(text) => Some(text.strip_suffix('\n').unwrap_or(&text).trim_end_matches('\r').to_owned()),
             Err(error) => {
                 let what = format!("{} cannot be read: {error}", path.display());
-                section.complain(at.line, "password_file", what, "name a file that the account of millstreamd may read");
+                section.complain(
+                    at.line,
+                    "password_file",
+                    what,
+                    "name a file that the account of millstreamd may read",
+                );
                 None
             }
         };

@@ -12,7 +12,8 @@ const EXAMPLE_MARK: &str = "(example; unset by default)";
 /// With the commented keys brought to life. Prose is behind "# ", keys are behind "#".
 fn uncommented(text: &str, with_examples: bool) -> String {
     let line = |line: &str| -> String {
-        let is_key = line.strip_prefix('#').is_some_and(|key| key.starts_with(|c: char| c.is_ascii_lowercase() || c == '['));
+        let is_key =
+            line.strip_prefix('#').is_some_and(|key| key.starts_with(|c: char| c.is_ascii_lowercase() || c == '['));
         match line.strip_prefix('#') {
             Some(key) if is_key && (with_examples || !line.contains(EXAMPLE_MARK)) => key.to_owned(),
             _ => line.to_owned(),
@@ -40,7 +41,7 @@ fn documented_defaults_are_those_of_the_code() {
     let default = Config::default();
     let expected = Config {
         destinations: vec![DestinationConfig {
-            name: "example".to_owned(),
+            name: "main".to_owned(),
             include: Vec::new(),
             exclude: Vec::new(),
             source: SourceConfig {

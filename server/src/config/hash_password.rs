@@ -15,7 +15,9 @@ const INPUT_BYTES_MAX: u64 = 4096;
 pub fn hash_password_command() -> Result<(), String> {
     let password = if io::stdin().is_terminal() { ask_twice()? } else { read_piped(io::stdin().lock())? };
     if password.is_empty() {
-        return Err("the password is empty; type one, or pipe it in: printf %s SECRET | millstreamd --hash-password".into());
+        return Err(
+            "the password is empty; type one, or pipe it in: printf %s SECRET | millstreamd --hash-password".into()
+        );
     }
     let hash = PasswordHash::of(password.as_bytes())?;
     println!("{hash}");

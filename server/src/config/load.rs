@@ -67,13 +67,15 @@ fn read(path: &Path) -> Result<String, Complaint> {
         return Err(cannot(&format!("{size_bytes} bytes is no configuration file")));
     }
     let bytes = std::fs::read(path).map_err(|error| cannot(&error))?;
-    String::from_utf8(bytes).map_err(|error| cannot(&format!("not UTF-8 text at byte {}", error.utf8_error().valid_up_to())))
+    String::from_utf8(bytes)
+        .map_err(|error| cannot(&format!("not UTF-8 text at byte {}", error.utf8_error().valid_up_to())))
 }
 
 /// A password in a file that everyone can read is no secret.
 fn permissions_warning(path: &Path, text: &str) -> Option<Complaint> {
     use std::os::unix::fs::PermissionsExt;
-    let holds_password = |line: &&str| line.trim_start().starts_with("password ") || line.trim_start().starts_with("password=");
+    let holds_password =
+        |line: &&str| line.trim_start().starts_with("password ") || line.trim_start().starts_with("password=");
     let line = text.lines().position(|line| holds_password(&line))? + 1;
     let mode = std::fs::metadata(path).ok()?.permissions().mode();
     (mode & 0o004 != 0).then(|| Complaint {

@@ -14,15 +14,10 @@ mod reader;
 mod sections;
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod documented_tests;
+#[cfg(test)]
+mod tests;
 
-pub use complaint::Complaint;
 pub use hash_password::hash_password_command;
 pub use load::check;
-pub use memory::{MemoryBound, MemoryItem};
-pub use model::{
-    ClientsConfig, Config, DestinationConfig, EngineConfig, ServerConfig, SourceConfig, StatementDml, TlsConfig,
-    TlsMode, UserConfig,
-};
+pub use model::{Config, StatementDml};

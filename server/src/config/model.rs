@@ -8,6 +8,7 @@ use millstream_core::limits;
 pub use millstream_core::source::config::{SourceConfig, TlsConfig, TlsMode};
 
 use super::complaint::Complaint;
+use super::memory::MemoryBound;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
@@ -124,8 +125,8 @@ pub enum StatementDml {
 
 impl Config {
     /// All that the bounds of this configuration add up to.
-    pub fn memory_bound(&self) -> super::MemoryBound {
-        super::MemoryBound::of(self)
+    pub fn memory_bound(&self) -> MemoryBound {
+        MemoryBound::of(self)
     }
 }
 

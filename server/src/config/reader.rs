@@ -153,7 +153,13 @@ impl<'r, 's> Section<'r, 's> {
         Some(At { value: *choice, line: at.line })
     }
 
-    pub fn integer(&mut self, key: &'static str, unit: &str, range: RangeInclusive<u64>, target: &mut u64) -> Option<At<u64>> {
+    pub fn integer(
+        &mut self,
+        key: &'static str,
+        unit: &str,
+        range: RangeInclusive<u64>,
+        target: &mut u64,
+    ) -> Option<At<u64>> {
         let (line, value) = self.take(key)?;
         let read = self.integer_value(line, key, &value, unit, &range)?;
         *target = read;
@@ -340,7 +346,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
 
 /// In the largest unit that divides it.
 pub fn show_bytes(bytes: u64) -> String {
-    let divides = |(_, factor): &&(&str, u64)| bytes > 0 && bytes % factor == 0;
+    let divides = |(_, factor): &&(&str, u64)| bytes > 0 && bytes.is_multiple_of(*factor);
     let (unit, factor) = UNITS.iter().find(divides).unwrap_or(&("bytes", 1));
     format!("{} {unit}", bytes / factor)
 }

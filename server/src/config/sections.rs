@@ -23,7 +23,9 @@ const COUNT_MAX: u64 = 1 << 30;
 /// Names become folder names and metric labels.
 pub fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    name.len() <= 64 && name.bytes().all(allowed) && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+    name.len() <= 64
+        && name.bytes().all(allowed)
+        && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
 }
 
 pub const NAME_FIX: &str = "use 1 to 64 letters, digits, '_', '-' and '.', the first a letter or digit";
@@ -91,7 +93,12 @@ pub fn engine(mut section: Section<'_, '_>) -> EngineConfig {
         let mut seen = BTreeSet::new();
         for core in &cores.value {
             if !seen.insert(core.value) {
-                section.complain(core.line, "worker_cores", format!("core {} is named twice", core.value), "name it once");
+                section.complain(
+                    core.line,
+                    "worker_cores",
+                    format!("core {} is named twice", core.value),
+                    "name it once",
+                );
             }
             if Some(core.value as usize) == engine.source_core {
                 let fix = "take it out of worker_cores, or leave worker_cores empty so that one core does it all";
@@ -156,7 +163,10 @@ pub fn clients(mut section: Section<'_, '_>, server: &ServerConfig, listen_line:
         clients.users.push(read);
     }
     if clients.users.is_empty() && !clients.allow_anonymous && !server.listen.ip().is_loopback() {
-        let what = format!("is empty, and server.listen {} takes clients from other machines without a password", server.listen);
+        let what = format!(
+            "is empty, and server.listen {} takes clients from other machines without a password",
+            server.listen
+        );
         let fix = "add [[clients.users]], listen on 127.0.0.1, or set clients.allow_anonymous = true";
         section.complain(listen_line, "users", what, fix);
     }

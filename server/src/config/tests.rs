@@ -103,7 +103,10 @@ name = "x"
 
 #[test]
 fn text_that_is_no_toml_is_told_by_line() {
-    check_with_destination("[server]\nid = \"a\"\nlog = \nlisten = 5\n", &[(3, "", "not valid TOML"), (4, "server.listen", "")]);
+    check_with_destination(
+        "[server]\nid = \"a\"\nlog = \nlisten = 5\n",
+        &[(3, "", "not valid TOML"), (4, "server.listen", "")],
+    );
     check_with_destination("[server]\nid = \"a\"\nid = \"b\"\n", &[(3, "", "duplicate")]);
     // What is missing may only have been lost to the damage.
     let complaints = load("[[destination]\nname = \"d\"\n").complaints;
@@ -115,7 +118,10 @@ fn what_has_no_default_is_asked_for() {
     check("", &[(0, "destination", "add a [[destination]]")]);
     check("[destination]\nname = \"d\"\n", &[(1, "destination", "two brackets")]);
     check("destination = 5", &[(1, "destination", "two brackets")]);
-    check("[[destination]]\n", &[(1, "destination.name", "is missing"), (1, "destination.source.servers", "is missing")]);
+    check(
+        "[[destination]]\n",
+        &[(1, "destination.name", "is missing"), (1, "destination.source.servers", "is missing")],
+    );
     check_with_destination(
         "[[clients.users]]\nrole = 1\n",
         &[
@@ -142,7 +148,8 @@ fn values_must_fit_each_other() {
     );
     let second = "[[destination]]\nname = \"d\"\n[destination.source]\nservers = [\"other\"]\n";
     check(&format!("{DESTINATION}{second}"), &[(6, "destination.name", "is the name in line 2 too")]);
-    let numbered = |name: &str| format!("[[destination]]\nname = \"{name}\"\nsource.servers = [\"h\"]\nsource.server_id = 9\n");
+    let numbered =
+        |name: &str| format!("[[destination]]\nname = \"{name}\"\nsource.servers = [\"h\"]\nsource.server_id = 9\n");
     check(
         &format!("{}{}", numbered("a"), numbered("b")),
         &[(7, "destination.source.server_id", "9 is the one that destination \"a\" uses at h:3306")],

@@ -8,10 +8,12 @@
 
 mod changes;
 mod line;
+mod random_tables;
 mod select;
 mod values;
 
 pub use changes::change_complaint;
 pub use line::{DdlLine, Line, RowLine, parse_lines};
+pub use random_tables::{Dialect, RANDOM_SESSION, RandomTable};
 pub use select::SelectedTables;
 pub use values::value_complaints;

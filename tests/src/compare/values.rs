@@ -66,7 +66,7 @@ fn elements(value: &Value) -> Option<Vec<u32>> {
 }
 
 /// INET4, INET6 and UUID are text where it is known that they are no BINARY columns.
-fn is_address_or_uuid(value: &Value, hex: &str) -> bool {
+pub(super) fn is_address_or_uuid(value: &Value, hex: &str) -> bool {
     let Some(text) = value.as_str() else { return false };
     let hex_of = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     match hex.len() {

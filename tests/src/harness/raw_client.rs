@@ -10,17 +10,15 @@ use anyhow::{Context, bail, ensure};
 use millstream_codec::millstream_capnp::{batch, change, server_message};
 use millstream_codec::wire::encoded::Op;
 use millstream_codec::wire::frame::MessageFramer;
-use millstream_codec::wire::json::RowObject;
 use millstream_codec::wire::layout::Layout;
 use millstream_codec::wire::messages::{
     ClientMessage, ErrorMessage, Filter, Hello, Order, PROTOCOL_VERSION, ServerMessage, Start, Subscribe,
 };
 use millstream_codec::wire::position::Position;
 use millstream_codec::wire::read::RowsReader;
-use serde_json::{Map, Value};
 
 use super::millstream::DESTINATION;
-use crate::load::{Change, Delivery};
+use crate::load::delivery::{Change, Delivery, row_object};
 
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
@@ -288,12 +286,6 @@ fn read_batch(
 }
 
 fn read_rows(rows: &RowsReader<'_>, changes: &mut Vec<(u32, Change)>) -> anyhow::Result<()> {
-    let object = |image| -> anyhow::Result<Map<String, Value>> {
-        match serde_json::to_value(RowObject(image))? {
-            Value::Object(object) => Ok(object),
-            _ => bail!("a row that is no object"),
-        }
-    };
     for row in 0..rows.len() {
         let change = Change {
             table: rows.layout().table.clone(),
@@ -304,8 +296,8 @@ fn read_rows(rows: &RowsReader<'_>, changes: &mut Vec<(u32, Change)>) -> anyhow:
             }
             .to_owned(),
             row: u64::from(rows.first_row()) + u64::from(row),
-            before: rows.before(row).map(object).transpose()?,
-            after: rows.after(row).map(object).transpose()?,
+            before: rows.before(row).map(row_object).transpose()?,
+            after: rows.after(row).map(row_object).transpose()?,
         };
         changes.push((rows.event(), change));
     }

@@ -48,7 +48,7 @@ struct Seen {
 #[derive(Default)]
 struct Connection {
     last: Option<usize>,
-    by_sequence: HashMap<u64, usize>,
+    by_sequence: BTreeMap<u64, usize>,
 }
 
 /// What came of it.
@@ -125,8 +125,8 @@ impl Checker {
     /// The server told that everything up to this sequence of this connection is durably acknowledged.
     pub fn durable(&mut self, sequence: u64) {
         // it may stand behind a transaction without rows for us: the newest one up to it counts
-        let upto = self.connection.by_sequence.iter().filter(|(other, _)| **other <= sequence).map(|(_, index)| *index);
-        self.durable = self.durable.max(upto.max());
+        let upto = self.connection.by_sequence.range(..=sequence).next_back().map(|(_, index)| *index);
+        self.durable = self.durable.max(upto);
     }
 
     pub fn deliver(&mut self, delivery: &Delivery) {
@@ -215,7 +215,8 @@ impl Checker {
         index
     }
 
-    fn identify(&self, delivery: &Delivery) -> Option<TransactionKey> {
+    /// Which transaction of the ledger it is; `None` where nothing in it tells.
+    pub fn identify(&self, delivery: &Delivery) -> Option<TransactionKey> {
         // any row that the transaction itself wrote names it
         for change in &delivery.changes {
             if let Some(after) = &change.after {

@@ -2,6 +2,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use anyhow::bail;
+use millstream_client::Transaction;
+use millstream_client::wire::encoded::Op as WireOp;
+use millstream_client::wire::json::RowObject;
+use millstream_client::wire::read::RowReader;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -29,7 +34,44 @@ pub struct Change {
     pub after: Option<Map<String, Value>>,
 }
 
+/// The columns of a row image, by name.
+///
+/// # Errors
+/// Where the row is damaged.
+pub fn row_object(image: RowReader<'_>) -> anyhow::Result<Map<String, Value>> {
+    match serde_json::to_value(RowObject(image))? {
+        Value::Object(object) => Ok(object),
+        _ => bail!("a row that is no object"),
+    }
+}
+
 impl Delivery {
+    /// What the client library handed over.
+    ///
+    /// # Errors
+    /// Where the message is damaged.
+    pub fn of(transaction: &Transaction) -> anyhow::Result<Self> {
+        let mut changes = Vec::new();
+        for change in transaction.changes() {
+            let millstream_client::Change::Rows(rows) = change? else { continue };
+            for row in rows.iter() {
+                let op = match row.op {
+                    WireOp::Insert => Op::Insert,
+                    WireOp::Update => Op::Update,
+                    WireOp::Delete => Op::Delete,
+                };
+                changes.push(Change {
+                    table: rows.table().to_owned(),
+                    op: op.name().to_owned(),
+                    row: u64::from(row.ordinal),
+                    before: row.before.map(row_object).transpose()?,
+                    after: row.after.map(row_object).transpose()?,
+                });
+            }
+        }
+        Ok(Self { epoch: transaction.epoch, sequence: transaction.sequence, id: transaction.id(), changes })
+    }
+
     /// Equal for equal row ids and values.
     pub fn content_hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();

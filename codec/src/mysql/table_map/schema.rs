@@ -35,7 +35,11 @@ impl TableMap<'_> {
                 column.primary_key = u16::try_from(place + 1).unwrap_or(u16::MAX);
             }
         }
-        Some(TableSchema { database: self.database.clone().into_owned(), table: self.table.clone().into_owned(), columns })
+        Some(TableSchema {
+            database: self.database.clone().into_owned(),
+            table: self.table.clone().into_owned(),
+            columns,
+        })
     }
 
     /// The schema with the help of a known one. What the log tells counts; from `known` comes the rest:
@@ -48,24 +52,34 @@ impl TableMap<'_> {
         if let Some(mut schema) = self.schema() {
             for (column, format) in schema.columns.iter_mut().zip(&self.formats) {
                 let known = known.columns.iter().find(|known| known.name == column.name);
-                if let Some(known) = known.filter(|known| is_hidden_type(format, &known.column_type)) {
+                if let Some(known) =
+                    known.filter(|known| is_hidden_type(format, &known.column_type))
+                {
                     column.column_type = known.column_type.clone();
                 }
             }
             return Ok(schema);
         }
         if known.columns.len() != self.formats.len() {
-            let names: Vec<&str> = known.columns.iter().map(|column| column.name.as_str()).collect();
+            let names: Vec<&str> = known
+                .columns
+                .iter()
+                .map(|column| column.name.as_str())
+                .collect();
             return Err(SchemaMismatch::ColumnCount {
-                database: self.database.clone().into_owned(),
-                table: self.table.clone().into_owned(),
+                table: self.qualified_name(),
                 in_log: self.formats.len(),
                 known: known.columns.len(),
                 known_names: names.join(", "),
             });
         }
         let mut columns = Vec::with_capacity(known.columns.len());
-        for (index, (known, (format, facts))) in known.columns.iter().zip(self.formats.iter().zip(self.facts())).enumerate() {
+        for (index, (known, (format, facts))) in known
+            .columns
+            .iter()
+            .zip(self.formats.iter().zip(self.facts()))
+            .enumerate()
+        {
             let column_type = merged_type(format, &facts, &known.column_type);
             columns.push(ColumnSchema {
                 name: known.name.clone(),
@@ -73,25 +87,46 @@ impl TableMap<'_> {
                 primary_key: known.primary_key,
             });
         }
-        Ok(TableSchema { database: self.database.clone().into_owned(), table: self.table.clone().into_owned(), columns })
+        Ok(TableSchema {
+            database: self.database.clone().into_owned(),
+            table: self.table.clone().into_owned(),
+            columns,
+        })
     }
 
-    fn mismatch(&self, index: usize, format: &ColumnFormat, known: &ColumnSchema) -> SchemaMismatch {
-        let (database, table) = (self.database.clone().into_owned(), self.table.clone().into_owned());
+    fn mismatch(
+        &self,
+        index: usize,
+        format: &ColumnFormat,
+        known: &ColumnSchema,
+    ) -> SchemaMismatch {
+        let table = self.qualified_name();
         let is_temporal = |column_type: &ColumnType| {
-            matches!(column_type, ColumnType::Time { .. } | ColumnType::DateTime { .. } | ColumnType::Timestamp { .. })
+            matches!(
+                column_type,
+                ColumnType::Time { .. }
+                    | ColumnType::DateTime { .. }
+                    | ColumnType::Timestamp { .. }
+            )
         };
-        if matches!(format.type_code, T::TIME | T::DATETIME | T::TIMESTAMP) && is_temporal(&known.column_type) {
-            return SchemaMismatch::OldTemporalFormat { database, table, name: known.name.clone() };
+        if matches!(format.type_code, T::TIME | T::DATETIME | T::TIMESTAMP)
+            && is_temporal(&known.column_type)
+        {
+            return SchemaMismatch::OldTemporalFormat {
+                table,
+                name: known.name.clone(),
+            };
         }
         SchemaMismatch::ColumnType {
-            database,
             table,
-            position: index + 1,
-            name: known.name.clone(),
+            column: format!("column {} `{}`", index + 1, known.name),
             in_log: describe_format(format),
             known: describe_type(&known.column_type),
         }
+    }
+
+    fn qualified_name(&self) -> String {
+        format!("{}.{}", self.database, self.table)
     }
 
     /// One for each column.
@@ -107,11 +142,17 @@ impl TableMap<'_> {
             }
             if has_charset(format, self.kind) {
                 let place = next(&mut text);
-                facts.collation = metadata.text_charsets.as_ref().and_then(|charsets| charsets.collation(place));
+                facts.collation = metadata
+                    .text_charsets
+                    .as_ref()
+                    .and_then(|charsets| charsets.collation(place));
             }
             if let T::ENUM | T::SET = format.type_code {
                 let place = next(&mut labelled);
-                facts.collation = metadata.label_charsets.as_ref().and_then(|charsets| charsets.collation(place));
+                facts.collation = metadata
+                    .label_charsets
+                    .as_ref()
+                    .and_then(|charsets| charsets.collation(place));
                 let labels = match format.type_code {
                     T::ENUM => metadata.enum_labels.get(next(&mut enums)),
                     _ => metadata.set_labels.get(next(&mut sets)),
@@ -134,15 +175,24 @@ fn column_type(format: &ColumnFormat, facts: &ColumnFacts<'_>) -> Option<ColumnT
         T::LONGLONG => integer(8, facts)?,
         T::FLOAT => ColumnType::Float,
         T::DOUBLE => ColumnType::Double,
-        T::NEWDECIMAL => ColumnType::Decimal { precision: low, scale: high },
-        T::BIT => ColumnType::Bit { bits: high.saturating_mul(8).saturating_add(low) },
+        T::NEWDECIMAL => ColumnType::Decimal {
+            precision: low,
+            scale: high,
+        },
+        T::BIT => ColumnType::Bit {
+            bits: high.saturating_mul(8).saturating_add(low),
+        },
         T::YEAR => ColumnType::Year,
         T::DATE | T::NEWDATE => ColumnType::Date,
         T::TIME | T::TIME2 => ColumnType::Time { digits: low },
         T::DATETIME | T::DATETIME2 => ColumnType::DateTime { digits: low },
         T::TIMESTAMP | T::TIMESTAMP2 => ColumnType::Timestamp { digits: low },
-        T::ENUM => ColumnType::Enum { labels: labels(facts)? },
-        T::SET => ColumnType::Set { labels: labels(facts)? },
+        T::ENUM => ColumnType::Enum {
+            labels: labels(facts)?,
+        },
+        T::SET => ColumnType::Set {
+            labels: labels(facts)?,
+        },
         T::JSON => ColumnType::Json,
         T::GEOMETRY => ColumnType::Geometry,
         T::VECTOR => ColumnType::Vector,
@@ -152,7 +202,10 @@ fn column_type(format: &ColumnFormat, facts: &ColumnFacts<'_>) -> Option<ColumnT
 }
 
 fn integer(bytes: u8, facts: &ColumnFacts<'_>) -> Option<ColumnType> {
-    Some(ColumnType::Integer { bytes, unsigned: facts.unsigned? })
+    Some(ColumnType::Integer {
+        bytes,
+        unsigned: facts.unsigned?,
+    })
 }
 
 fn text(format: &ColumnFormat, collation: u64) -> ColumnType {
@@ -160,7 +213,10 @@ fn text(format: &ColumnFormat, collation: u64) -> ColumnType {
         let fixed = Some(format.meta).filter(|_| format.type_code == T::STRING);
         return ColumnType::Binary { fixed };
     }
-    ColumnType::Text { charset: name_of(collation), length: length_max(format) }
+    ColumnType::Text {
+        charset: name_of(collation),
+        length: length_max(format),
+    }
 }
 
 /// A collation that no known server has keeps its number, for the error that names it.
@@ -185,26 +241,44 @@ fn length_max(format: &ColumnFormat) -> u32 {
 fn labels(facts: &ColumnFacts<'_>) -> Option<Arc<[String]>> {
     let labels = facts.labels?;
     let charset = name_of(facts.collation?);
-    Some(labels.iter().map(|label| charset::decode(&charset, label).0.into_owned()).collect())
+    Some(
+        labels
+            .iter()
+            .map(|label| charset::decode(&charset, label).0.into_owned())
+            .collect(),
+    )
 }
 
 /// The known type, with what the log tells of it. `None` where the log has another one.
-fn merged_type(format: &ColumnFormat, facts: &ColumnFacts<'_>, known: &ColumnType) -> Option<ColumnType> {
+fn merged_type(
+    format: &ColumnFormat,
+    facts: &ColumnFacts<'_>,
+    known: &ColumnType,
+) -> Option<ColumnType> {
     if is_hidden_type(format, known) {
         return Some(known.clone());
     }
-    if let (T::ENUM, ColumnType::Enum { .. }) | (T::SET, ColumnType::Set { .. }) = (format.type_code, known) {
+    if let (T::ENUM, ColumnType::Enum { .. }) | (T::SET, ColumnType::Set { .. }) =
+        (format.type_code, known)
+    {
         return Some(column_type(format, facts).unwrap_or_else(|| known.clone()));
     }
     // A format that leaves something open is completed from what is known.
     let known_unsigned = matches!(known, ColumnType::Integer { unsigned: true, .. });
-    let completed = ColumnFacts { unsigned: Some(facts.unsigned.unwrap_or(known_unsigned)), collation: facts.collation, labels: None };
+    let completed = ColumnFacts {
+        unsigned: Some(facts.unsigned.unwrap_or(known_unsigned)),
+        collation: facts.collation,
+        labels: None,
+    };
     if is_text(format) {
         return match (known, facts.collation) {
-            (ColumnType::Text { .. } | ColumnType::Binary { .. }, Some(collation)) => Some(text(format, collation)),
-            (ColumnType::Text { charset, .. }, None) => {
-                Some(ColumnType::Text { charset: charset.clone(), length: length_max(format) })
+            (ColumnType::Text { .. } | ColumnType::Binary { .. }, Some(collation)) => {
+                Some(text(format, collation))
             }
+            (ColumnType::Text { charset, .. }, None) => Some(ColumnType::Text {
+                charset: charset.clone(),
+                length: length_max(format),
+            }),
             (ColumnType::Binary { .. }, None) => Some(text(format, collation::BINARY)),
             _ => None,
         };
@@ -253,7 +327,9 @@ fn describe_format(format: &ColumnFormat) -> String {
         T::GEOMETRY => "GEOMETRY".into(),
         T::VECTOR => "VECTOR".into(),
         T::STRING => format!("CHAR or BINARY of {} bytes", format.meta).into(),
-        T::VARCHAR | T::VAR_STRING | T::VARCHAR_COMPRESSED => format!("VARCHAR or VARBINARY of {} bytes", format.meta).into(),
+        T::VARCHAR | T::VAR_STRING | T::VARCHAR_COMPRESSED => {
+            format!("VARCHAR or VARBINARY of {} bytes", format.meta).into()
+        }
         _ if is_text(format) => "TEXT or BLOB".into(),
         other => format!("type code {other}").into(),
     };
@@ -278,7 +354,9 @@ fn describe_type(column_type: &ColumnType) -> String {
         ColumnType::DateTime { digits } => format!("DATETIME({digits})"),
         ColumnType::Timestamp { digits } => format!("TIMESTAMP({digits})"),
         ColumnType::Text { charset, length } => format!("text of {length} bytes in {charset}"),
-        ColumnType::Binary { fixed: Some(length) } => format!("BINARY({length})"),
+        ColumnType::Binary {
+            fixed: Some(length),
+        } => format!("BINARY({length})"),
         ColumnType::Binary { fixed: None } => "VARBINARY or BLOB".into(),
         ColumnType::Enum { .. } => "ENUM".into(),
         ColumnType::Set { .. } => "SET".into(),

@@ -3,8 +3,8 @@
 
 use super::digits::{U64_ROOM, write_u64};
 
-/// Growth in one step at least, so that small texts do not grow byte by byte.
-const GROWTH_BYTES_MIN: usize = 4 << 10;
+/// Growth in one step at least, so that a text does not grow byte by byte.
+const GROWTH_BYTES_MIN: usize = 1 << 10;
 
 /// `bytes[..length]` is written; the rest is room of no particular content.
 #[derive(Debug, Default)]
@@ -21,9 +21,9 @@ impl TextBuffer {
     /// Goes on behind what `bytes` holds. [`into_vec`](Self::into_vec) gives it back.
     pub fn over(bytes: Vec<u8>, room: usize) -> Self {
         let length = bytes.len();
-        let mut buffer = Self { bytes, length };
-        buffer.reserve(room);
-        buffer
+        let mut bytes = bytes;
+        bytes.resize(length + room, 0);
+        Self { bytes, length }
     }
 
     pub fn into_vec(mut self) -> Vec<u8> {
@@ -68,12 +68,8 @@ impl TextBuffer {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, count: usize) {
-        let least = (self.bytes.len() / 2).max(GROWTH_BYTES_MIN);
-        let target = self.length + count.max(least);
-        self.bytes.reserve_exact(target - self.bytes.len());
-        // Capacity that is there anyway is made use of.
-        let target = target.max(self.bytes.capacity().min(target * 2));
-        self.bytes.resize(target, 0);
+        // Only what is about to be written is zeroed: the buffer may be one that holds much already.
+        self.bytes.resize(self.length + count.max(GROWTH_BYTES_MIN), 0);
     }
 
     /// The next N bytes, to be written to; [`advance`](Self::advance) says how many of them count.

@@ -107,7 +107,7 @@ impl<'a> Container<'a> {
     #[inline]
     pub fn parse(value: Value<'a>) -> Result<Self, ValueError> {
         let large = value.kind & 1 == 1;
-        let is_object = value.kind < kind::SMALL_ARRAY;
+        let is_object = matches!(value.kind, kind::SMALL_OBJECT | kind::LARGE_OBJECT);
         let (count, bytes, header) = if large {
             (u32_at(value.data, 0)? as usize, u32_at(value.data, 4)? as usize, 8)
         } else {

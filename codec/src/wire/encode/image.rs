@@ -241,7 +241,7 @@ impl<'a> ImageWriter<'_, 'a> {
             Read::Skip(CellLength::Fixed(bytes)) => {
                 take_slice(rest, bytes)?;
             }
-            Read::Skip(CellLength::Prefixed(prefix)) | Read::SkipJson { prefix, .. } => {
+            Read::Skip(CellLength::Prefixed(prefix)) | Read::SkipJson { prefix } => {
                 take_prefixed(rest, prefix)?;
             }
             _ => self.uncommon(step, element_start, rest)?,

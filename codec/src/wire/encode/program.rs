@@ -44,7 +44,7 @@ pub(super) enum Read {
     /// Masked, or of no known kind.
     Skip(CellLength),
     /// The same, of a JSON column, which may be partial.
-    SkipJson { prefix: u8, json: u16 },
+    SkipJson { prefix: u8 },
     Copy1,
     Copy2,
     Copy4,
@@ -186,9 +186,9 @@ impl Compiler {
             let json = self.json_columns as u16;
             self.json_columns += 1;
             return match place.kind {
-                _ if place.masked => Ok(Read::SkipJson { prefix, json }),
+                _ if place.masked => Ok(Read::SkipJson { prefix }),
                 K::Json => Ok(Read::Json { prefix, json }),
-                K::Unknown => Ok(Read::SkipJson { prefix, json }),
+                K::Unknown => Ok(Read::SkipJson { prefix }),
                 _ => Err(unfit),
             };
         }

@@ -93,6 +93,10 @@ impl Session {
         self.outputs.pop_front()
     }
 
+    pub fn is_logged_in(&self) -> bool {
+        self.script.is_some()
+    }
+
     /// The sequence number of the server's next packet.
     pub fn next_sequence(&self) -> u8 {
         self.sequence

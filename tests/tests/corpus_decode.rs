@@ -1,0 +1,269 @@
+//! `millstream decode` on the binlogs of real servers gives every value that is known: those that the corpus states, and
+//! those that the server's own SELECT gives for random tables and for every character of every character set.
+//!
+//! Two servers are asked by default; with MILLSTREAM_ALL_SERVERS=1 all that this machine has.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use millstream_tests::compare::{
+    Dialect, Line, RANDOM_SESSION, RandomTable, RowLine, SelectedTables, change_complaint, parse_lines, value_complaints,
+};
+use millstream_tests::harness::{
+    Answers, CorpusScript, Flavour, Kind, MysqlServer, RowEvent, TypeCase, Version, load_corpus, workspace_program,
+};
+use millstream_tests::load::Random;
+
+/// The flavour's server, where it is to be asked.
+fn server(flavour: Flavour) -> Option<MysqlServer> {
+    let all = std::env::var("MILLSTREAM_ALL_SERVERS").is_ok_and(|value| value == "1");
+    if !all && !matches!(flavour, Flavour::Mysql97 | Flavour::Mariadb118) {
+        return None;
+    }
+    // without GTIDs where they forbid what old scripts do: a MyISAM write inside a transaction
+    let options: &[&str] = match flavour {
+        Flavour::Mysql57 | Flavour::Mysql56 => &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"],
+        _ => &[],
+    };
+    MysqlServer::start(flavour, options).unwrap()
+}
+
+/// The rows of these files, in one go. A row that is not delivered shows as a complaint later, an error here.
+fn decode(files: &[PathBuf]) -> anyhow::Result<Vec<RowLine>> {
+    let output = Command::new(workspace_program("millstream")?)
+        .args(["decode", "--format", "jsonl", "--statement-dml", "skip"])
+        .args(files)
+        .stdin(Stdio::null())
+        .output()
+        .context("running millstream decode")?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "millstream decode: {}: {stderr}", output.status);
+    ensure!(!stderr.contains("panicked"), "{stderr}");
+    let lines = parse_lines(&output.stdout)?;
+    Ok(lines
+        .into_iter()
+        .filter_map(|line| match line {
+            Line::Row(row) => Some(row),
+            Line::Ddl(_) => None,
+        })
+        .collect())
+}
+
+/// Those of some databases.
+fn rows_of(rows: &[RowLine], databases: &[&str]) -> Vec<RowLine> {
+    rows.iter().filter(|row| databases.contains(&row.database.as_str())).cloned().collect()
+}
+
+fn assert_none(complaints: Vec<String>, flavour: Flavour) {
+    let count = complaints.len();
+    let shown: Vec<_> = complaints.into_iter().take(60).collect();
+    assert!(count == 0, "{count} complaints on {flavour}:\n{}", shown.join("\n"));
+}
+
+// ---- known answers ---------------------------------------------------------------------------------
+
+fn corpus_on(flavour: Flavour) {
+    let Some(server) = server(flavour) else { return };
+    let corpus = load_corpus().unwrap();
+    for script in &corpus {
+        server.run_script(&script.script).unwrap_or_else(|error| panic!("{}: {error:#}", script.name));
+    }
+    let rows = decode(&server.binlog_files().unwrap()).unwrap();
+    let mut complaints = Vec::new();
+    for script in &corpus {
+        let found = judge(&server, script, &rows).unwrap_or_else(|error| vec![format!("{error:#}")]);
+        complaints.extend(found.into_iter().map(|complaint| format!("{}: {complaint}", script.name)));
+    }
+    assert_none(complaints, flavour);
+}
+
+fn judge(server: &MysqlServer, script: &CorpusScript, rows: &[RowLine]) -> anyhow::Result<Vec<String>> {
+    match &script.answers {
+        Answers::Values(cases) => {
+            let cases: Vec<&TypeCase> =
+                cases.iter().filter(|case| case.applies_to(server.kind(), server.version)).collect();
+            ensure!(!cases.is_empty(), "no case applies");
+            let mut databases: Vec<&str> = cases.iter().map(|case| case.database.as_str()).collect();
+            databases.dedup();
+            let rows = rows_of(rows, &databases);
+            let mut complaints = value_complaints(cases, &rows);
+            complaints.extend(SelectedTables::read(server, &databases)?.complaints(&rows)?);
+            Ok(complaints)
+        }
+        Answers::Changes(changes) => {
+            let changes: Vec<&RowEvent> =
+                changes.iter().filter(|change| change.applies_to(server.kind(), server.version)).collect();
+            let mut databases: Vec<&str> = changes.iter().map(|change| change.database.as_str()).collect();
+            databases.dedup();
+            Ok(change_complaint(&changes, &rows_of(rows, &databases)).into_iter().collect())
+        }
+    }
+}
+
+#[test]
+fn known_answers_come_from_files_of_mysql97() {
+    corpus_on(Flavour::Mysql97);
+}
+
+#[test]
+fn known_answers_come_from_files_of_mariadb118() {
+    corpus_on(Flavour::Mariadb118);
+}
+
+#[test]
+fn known_answers_come_from_files_of_mariadb1011() {
+    corpus_on(Flavour::Mariadb1011);
+}
+
+#[test]
+fn known_answers_come_from_files_of_mariadb105() {
+    corpus_on(Flavour::Mariadb105);
+}
+
+// ---- what SELECT gives -----------------------------------------------------------------------------
+
+fn random_tables_on(flavour: Flavour) {
+    const TABLES: u64 = 24;
+    const ROWS: u64 = 12;
+    let Some(server) = server(flavour) else { return };
+    let mut random = Random::new(Random::seed_of_test(flavour.name()));
+    let dialect = Dialect::of(&server).unwrap();
+    let session = server.session().unwrap();
+    session.query(RANDOM_SESSION).unwrap();
+    session.query("CREATE DATABASE chance").unwrap();
+    let mut tables = 0;
+    while tables < TABLES {
+        let table = RandomTable::new(&mut random, &dialect, &format!("t{tables}"));
+        // forty wide columns may be more than a row can hold
+        if session.query(&table.create(&mut random, &dialect, "chance")).is_err() {
+            continue;
+        }
+        tables += 1;
+        for batch in 0..3 {
+            session.query(&table.insert(&mut random, "chance", batch * ROWS..(batch + 1) * ROWS)).unwrap();
+            session.query(&table.update(&mut random, "chance")).unwrap();
+        }
+    }
+    let rows = decode(&server.binlog_files().unwrap()).unwrap();
+    let selected = SelectedTables::read(&server, &["chance"]).unwrap();
+    assert_eq!(selected.row_count(), (TABLES * ROWS * 3) as usize);
+    assert_none(selected.complaints(&rows_of(&rows, &["chance"])).unwrap(), flavour);
+}
+
+#[test]
+fn random_tables_read_as_select_gives_them_on_mysql97() {
+    random_tables_on(Flavour::Mysql97);
+}
+
+#[test]
+fn random_tables_read_as_select_gives_them_on_mariadb118() {
+    random_tables_on(Flavour::Mariadb118);
+}
+
+#[test]
+fn random_tables_read_as_select_gives_them_on_mariadb1011() {
+    random_tables_on(Flavour::Mariadb1011);
+}
+
+#[test]
+fn random_tables_read_as_select_gives_them_on_mariadb105() {
+    random_tables_on(Flavour::Mariadb105);
+}
+
+/// Every character that there is goes into a column of every character set, 256 a row; those that the set has not are
+/// stored as question marks.
+fn charsets_on(flavour: Flavour) {
+    let Some(server) = server(flavour) else { return };
+    let session = server.session().unwrap();
+    session.run("SET NAMES utf8mb4, sql_mode = ''; CREATE DATABASE letters").unwrap();
+    // beyond the first plane a few rows will do
+    let blocks: Vec<u32> = (0..0x100).chain((0x100..0x110).map(|_| 0)).collect();
+    let texts: Vec<String> = blocks
+        .iter()
+        .enumerate()
+        .map(|(index, block)| match index {
+            0..0x100 => block * 0x100,
+            // 𐀀, 🀀, 𠀀 and further on
+            _ => 0x1_0000 + (index as u32 - 0x100) * 0xf100,
+        })
+        .map(|first| (first..first + 0x100).filter_map(char::from_u32).filter(|c| !matches!(c, '\0' | '\'' | '\\')).collect())
+        .collect();
+    for charset in Dialect::of(&server).unwrap().charsets() {
+        session
+            .query(&format!("CREATE TABLE letters.{charset} (id INT PRIMARY KEY, v TEXT CHARACTER SET {charset})"))
+            .unwrap();
+        let rows: Vec<String> =
+            texts.iter().enumerate().map(|(id, text)| format!("({id}, '{text}')")).collect();
+        session.query(&format!("INSERT IGNORE INTO letters.{charset} VALUES {}", rows.join(","))).unwrap();
+    }
+    let rows = decode(&server.binlog_files().unwrap()).unwrap();
+    let selected = SelectedTables::read(&server, &["letters"]).unwrap();
+    assert_none(selected.complaints(&rows_of(&rows, &["letters"])).unwrap(), flavour);
+}
+
+#[test]
+fn every_character_of_every_set_reads_as_select_gives_it_on_mysql97() {
+    charsets_on(Flavour::Mysql97);
+}
+
+#[test]
+fn every_character_of_every_set_reads_as_select_gives_it_on_mariadb118() {
+    charsets_on(Flavour::Mariadb118);
+}
+
+/// Columns that the server computes, hides or adds by itself.
+fn unusual_columns_on(flavour: Flavour) {
+    let Some(server) = server(flavour) else { return };
+    let mut sql = String::from(
+        "CREATE DATABASE unusual; USE unusual; SET sql_mode = '', time_zone = '+00:00';
+         CREATE TABLE computed (id INT PRIMARY KEY, a INT, v INT AS (a + 1) VIRTUAL, s VARCHAR(20) AS (CONCAT('s', a)) STORED, b INT);
+         INSERT INTO computed (id, a, b) VALUES (1, 10, 100), (2, NULL, 200);
+         UPDATE computed SET a = 11 WHERE id = 1;
+         CREATE TABLE counted (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, v INT DEFAULT 5, w TIMESTAMP(3) DEFAULT CURRENT_TIMESTAMP(3));
+         INSERT INTO counted () VALUES (), ();
+         CREATE TABLE second_key (b INT, a INT, v INT, PRIMARY KEY (a, b)); INSERT INTO second_key VALUES (1, 2, 3);
+         CREATE TABLE keyless (a INT, b TEXT); INSERT INTO keyless VALUES (1, 'x'), (1, 'x'), (NULL, NULL);
+         UPDATE keyless SET b = 'y' WHERE a = 1 LIMIT 1; DELETE FROM keyless WHERE a IS NULL;
+         CREATE TABLE prefix_key (id VARCHAR(300), v INT, UNIQUE (id(10))); INSERT INTO prefix_key VALUES ('long enough', 1);
+         CREATE TABLE parts (id INT PRIMARY KEY, v INT) PARTITION BY HASH (id) PARTITIONS 3;
+         INSERT INTO parts VALUES (1, 1), (2, 2), (3, 3); UPDATE parts SET id = id + 10;
+         CREATE TABLE 数 (id INT PRIMARY KEY, `列` TEXT); INSERT INTO 数 VALUES (1, '値');\n",
+    );
+    if server.kind() == Kind::Mysql && server.version >= Version(8, 0, 30) {
+        sql += "CREATE TABLE functional (id INT PRIMARY KEY, a VARCHAR(20), b INT, INDEX ((UPPER(a))), INDEX ((b + 1)));
+                INSERT INTO functional VALUES (1, 'x', 7), (2, NULL, 8); UPDATE functional SET b = 9 WHERE id = 2;
+                CREATE TABLE hidden (id INT PRIMARY KEY, a INT INVISIBLE, b INT); INSERT INTO hidden (id, a, b) VALUES (1, 2, 3);
+                SET sql_generate_invisible_primary_key = ON; CREATE TABLE keyed (a INT); INSERT INTO keyed VALUES (5), (6);
+                SET sql_generate_invisible_primary_key = OFF;
+                CREATE TABLE multi (id INT PRIMARY KEY, d JSON, INDEX m ((CAST(d->'$.a' AS UNSIGNED ARRAY))), z INT);
+                INSERT INTO multi VALUES (1, '{\"a\": [1, 2]}', 3);
+                CREATE TABLE instant (id INT PRIMARY KEY, a INT); INSERT INTO instant VALUES (1, 2);
+                ALTER TABLE instant ADD COLUMN b INT DEFAULT 9 AFTER id, ALGORITHM = INSTANT; INSERT INTO instant VALUES (2, 3, 4);
+                ALTER TABLE instant DROP COLUMN a, ALGORITHM = INSTANT; UPDATE instant SET b = 8 WHERE id = 2;\n";
+    }
+    if server.kind() == Kind::Mariadb {
+        sql += "CREATE TABLE hidden (id INT PRIMARY KEY, a INT INVISIBLE, b INT); INSERT INTO hidden (id, a, b) VALUES (1, 2, 3);
+                CREATE TABLE versioned (id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING;
+                INSERT INTO versioned VALUES (1, 1); UPDATE versioned SET v = 2;
+                CREATE SEQUENCE numbers; CREATE TABLE drawn (id INT PRIMARY KEY, v BIGINT DEFAULT NEXT VALUE FOR numbers);
+                INSERT INTO drawn (id) VALUES (1), (2);
+                CREATE TABLE checked (id INT PRIMARY KEY, j JSON CHECK (JSON_VALID(j))); INSERT INTO checked VALUES (1, '[1,  2]');\n";
+    }
+    server.sql(&sql).unwrap();
+    let rows = rows_of(&decode(&server.binlog_files().unwrap()).unwrap(), &["unusual"]);
+    let rows: Vec<RowLine> = rows.into_iter().filter(|row| !["instant", "versioned"].contains(&row.table.as_str())).collect();
+    let selected = SelectedTables::read(&server, &["unusual"]).unwrap();
+    let complaints = selected.complaints(&rows).unwrap();
+    assert_none(complaints.into_iter().filter(|c| !c.contains(".instant") && !c.contains(".versioned")).collect(), flavour);
+}
+
+#[test]
+fn columns_that_the_server_computes_or_hides_read_as_select_gives_them_on_mysql97() {
+    unusual_columns_on(Flavour::Mysql97);
+}
+
+#[test]
+fn columns_that_the_server_computes_or_hides_read_as_select_gives_them_on_mariadb118() {
+    unusual_columns_on(Flavour::Mariadb118);
+}
