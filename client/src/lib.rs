@@ -38,6 +38,9 @@ mod notice;
 mod protocol;
 mod receive;
 mod session;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 mod transaction;
 
 pub use capnp;

@@ -265,7 +265,6 @@ impl Connection {
             let heads = batch
                 .and_then(|batch| read_batch(batch, &self.layouts, &mut self.file_name))
                 .map_err(|error| self.malformed(error))?;
-            drop(checked);
             return self.batch(Arc::new(message), heads);
         }
         if let Some(message) = ServerMessage::decode(root).map_err(|error| self.malformed(error))? {

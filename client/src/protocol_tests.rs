@@ -6,9 +6,7 @@ use millstream_codec::wire::read::Value;
 use super::*;
 use crate::cursor::Cursor;
 use crate::transaction::{Change, Transaction};
-#[path = "../tests/support/mod.rs"]
-mod support;
-use support::*;
+use crate::support::*;
 
 fn config() -> ClientConfig {
     ClientConfig::new(["a:1"], "main").subscription("s").credit_bytes(4096)

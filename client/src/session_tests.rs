@@ -5,9 +5,7 @@ use millstream_codec::wire::messages::{ClientMessage, ServerMessage, Start as Wi
 use millstream_codec::wire::position::ResumeToken;
 
 use super::*;
-#[path = "../tests/support/mod.rs"]
-mod support;
-use support::*;
+use crate::support::*;
 
 /// A session, its clock, and what it has said on the present connection.
 struct Driver {

@@ -214,6 +214,8 @@ fn read_change<'a>(part: &'a Part, change: change::Reader<'a>) -> Result<Option<
 }
 
 /// One change of a transaction.
+// Lives on the stack of its reader's loop, one at a time: a box would cost an allocation an event.
+#[allow(clippy::large_enum_variant)]
 pub enum Change<'a> {
     /// Rows of one event and one table.
     Rows(Rows<'a>),

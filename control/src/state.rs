@@ -35,6 +35,9 @@ pub trait DestinationView: Send + Sync {
     fn tables(&self) -> Vec<(String, String)>;
     /// The newest layout, with all columns; `None` until a change of the table has passed.
     fn layout(&self, database: &str, table: &str) -> Option<Arc<Layout>>;
+    /// Asks for the layout of a table of which no change has passed; `take_preview` has the answer soon.
+    fn ask_preview(&self, database: &str, table: &str);
+    fn take_preview(&self, database: &str, table: &str) -> Option<Result<Arc<Layout>, String>>;
 }
 
 impl DestinationView for Destination {
@@ -60,6 +63,14 @@ impl DestinationView for Destination {
 
     fn layout(&self, database: &str, table: &str) -> Option<Arc<Layout>> {
         lock(&self.tables).layout_of(database, table).map(|version| version.layout.clone())
+    }
+
+    fn ask_preview(&self, database: &str, table: &str) {
+        Destination::ask_preview(self, database, table);
+    }
+
+    fn take_preview(&self, database: &str, table: &str) -> Option<Result<Arc<Layout>, String>> {
+        Destination::take_preview(self, database, table)
     }
 }
 
@@ -189,6 +200,12 @@ pub(crate) mod tests {
             let met = self.layouts.iter().map(|layout| (layout.database.clone(), layout.table.clone()));
             met.chain([("shop".to_owned(), "unmet".to_owned())]).collect()
         }
+        fn ask_preview(&self, _database: &str, _table: &str) {}
+
+        fn take_preview(&self, database: &str, table: &str) -> Option<Result<Arc<Layout>, String>> {
+            Some(Err(format!("there is no table {database}.{table} on the source")))
+        }
+
         fn layout(&self, database: &str, table: &str) -> Option<Arc<Layout>> {
             self.layouts.iter().find(|layout| layout.database == database && layout.table == table).cloned()
         }

@@ -70,8 +70,8 @@ pub const CATCHUP_PARK_MS: u64 = 5_000;
 /// A catch-up that is nearer to the live stream than this pins a place in the live log. What arrives until it has
 /// read the rest must fit the log.
 pub const PIN_DISTANCE_BYTES: u64 = 16 << 20;
-/// Default of `unacked_transactions_max`: marks of about 100 bytes each, 100 MB for the worst subscription.
-pub const UNACKED_TRANSACTIONS_MAX_DEFAULT: u64 = 1 << 20;
+/// Default of `unacked_transactions_max`: marks of about 100 bytes each, 6.5 MB for one subscription.
+pub const UNACKED_TRANSACTIONS_MAX_DEFAULT: u64 = 1 << 16;
 /// The live stream numbers its transactions from here; catch-ups of the past count from 1 and stay below: at a million
 /// transactions a second, twelve days.
 pub const LIVE_FIRST_SEQUENCE: u64 = 1 << 40;
@@ -94,7 +94,7 @@ pub const CONTROL_QUEUE_BYTES_MAX: usize = 256 << 10;
 pub const CLIENT_NAME_CHARS_MAX: usize = 128;
 pub const SUBSCRIPTION_NAME_CHARS_MAX: usize = 128;
 /// Default of `connections_max` of one worker core.
-pub const CONNECTIONS_MAX_DEFAULT: usize = 4_096;
+pub const CONNECTIONS_MAX_DEFAULT: usize = 256;
 /// Socket turns of one connection before the others have theirs.
 pub const CONNECTION_TURNS: usize = 8;
 /// A client hears something at least this often.

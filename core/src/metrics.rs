@@ -52,6 +52,8 @@ slots! {
         ring_full,
         statement_dml_skipped,
         xa_unresolved,
+        /// Whatever else was logged as a notice.
+        other_notices,
         registry_commits,
     }
 }

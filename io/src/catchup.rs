@@ -172,6 +172,9 @@ async fn read_until_parked(
             }
             CatchUpStep::Read => {
                 let batch = feed.next().await?;
+                for notice in feed.take_notices() {
+                    config.shared.note(&notice);
+                }
                 *start = Start::Position(Position::clone(&batch.tail));
                 if let Some(last) = batch.transactions.iter().rev().find(|part| part.end != PartEnd::Open) {
                     *first_sequence = last.sequence + 1;

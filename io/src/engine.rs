@@ -1,6 +1,6 @@
 //! The cores: starts one executor for each, lays the rings between them, and waits until each says that it is up.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::mpsc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,7 @@ use millstream_core::source::tracker::{StatementPolicy, TrackerConfig};
 
 use crate::connection;
 use crate::live::{self, Sink};
+use crate::preview;
 use crate::tasks::{spawn, spawn_vital};
 use crate::worker::{HomeItem, LiveItem, PasswordCheck, Worker};
 
@@ -92,9 +93,10 @@ impl Engine {
     /// # Errors
     /// The port is taken, or an executor did not come up (locked memory, CPU sets).
     pub fn start(mut config: EngineConfig) -> Result<Engine, EngineError> {
-        // Workers share the port (SO_REUSEPORT), so that a second server on it would go unnoticed: this one notices.
-        std::net::TcpListener::bind(config.listen)
-            .map_err(|error| EngineError::Listen { listen: config.listen, reason: error.to_string() })?;
+        if is_served(config.listen) {
+            let reason = "the address is in use: another server answers there".to_owned();
+            return Err(EngineError::Listen { listen: config.listen, reason });
+        }
         let workers = config.worker_cores.len();
         let apart = config.source_core.is_some() || workers > 1;
         let (source_rings, worker_rings) = lay_rings(&config, apart);
@@ -181,6 +183,18 @@ impl Engine {
     }
 }
 
+/// Workers share the port (SO_REUSEPORT), so that a second server on it would go unnoticed: this one asks. To bind it once
+/// without sharing would not do: that fails for a minute after every end, while the connections of then time out.
+fn is_served(listen: SocketAddr) -> bool {
+    const ANSWER_MAX: Duration = Duration::from_millis(500);
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    std::net::TcpStream::connect_timeout(&SocketAddr::new(ip, listen.port()), ANSWER_MAX).is_ok()
+}
+
 type SourceRings = Vec<Vec<RingSender<LiveItem>>>;
 
 /// Rings from the source to each worker, and from each worker's shard to each worker's home, for every destination.
@@ -257,6 +271,7 @@ async fn run_worker(part: WorkerPart, link: CoreLink) {
             let shard = Box::new(Shard::new(0, 1, part.shared.tables.clone()));
             let sink = Sink::Here { worker: worker.clone(), destination, shard };
             spawn_vital("live", live::run(part.clone(), 1, sink));
+            spawn_vital("preview", preview::run(part.clone()));
         }
     }
     for ((destination, part), rings) in config.destinations.iter().enumerate().zip(rings) {
@@ -280,6 +295,7 @@ async fn run_source(config: Arc<EngineConfig>, rings: SourceRings, up: mpsc::Sen
     let workers = u16::try_from(config.worker_cores.len()).unwrap_or(u16::MAX);
     for (part, rings) in config.destinations.iter().zip(rings) {
         spawn_vital("live", live::run(part.clone(), workers, Sink::Rings(rings)));
+        spawn_vital("preview", preview::run(part.clone()));
     }
     let _ = up.send(Ok(()));
     while !config.stopping.load(Ordering::Acquire) {

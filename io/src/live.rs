@@ -17,7 +17,7 @@ use millstream_core::source::error::{Disposition, SourceError};
 use millstream_core::source::start::Start;
 
 use crate::engine::DestinationConfig;
-use crate::source::SourceFeed;
+use crate::source::{LinkChange, SourceFeed};
 use crate::worker::{LiveItem, Worker};
 
 /// Where a live stream's batches go.
@@ -75,17 +75,28 @@ pub async fn run(config: Arc<DestinationConfig>, workers: u16, mut sink: Sink) {
     let shared = config.shared.clone();
     let mut start = Start::Latest;
     let mut sequence = limits::LIVE_FIRST_SEQUENCE - 1;
+    let (mut pause, mut last_reason) = (Duration::from_millis(limits::REOPEN_MS), None);
     loop {
+        let stood = start.clone();
         let error = match stream(&config, workers, &mut sink, &mut start, &mut sequence).await {
             Ok(never) => match never {},
             Err(error) => error,
         };
+        if start != stood {
+            // It had streamed: a new failure begins anew.
+            (pause, last_reason) = (Duration::from_millis(limits::REOPEN_MS), None);
+        }
         let reason = error.to_string();
         shared.metrics.connected.set(0);
         if error.disposition() == Disposition::Retry {
-            tracing::warn!(destination = %shared.name, reason, "the source cannot be reached; trying again");
-            shared.set_state("connecting", Some(reason));
-            sleep(Duration::from_millis(limits::REOPEN_MS)).await;
+            // Said once for each reason; the pause doubles up to the configured maximum.
+            if last_reason.as_ref() != Some(&reason) {
+                tracing::warn!(destination = %shared.name, reason, "the source cannot be reached; trying again");
+            }
+            shared.set_state("connecting", Some(reason.clone()));
+            last_reason = Some(reason);
+            sleep(pause).await;
+            pause = (pause * 2).min(config.source.backoff_max);
             continue;
         }
         tracing::error!(destination = %shared.name, reason, "the source is halted: {reason}");
@@ -120,8 +131,17 @@ async fn stream(
     shared.set_state("streaming", None);
     shared.set_server(feed.server(), &feed.server_info().version);
     tracing::info!(destination = %shared.name, server = feed.server(), position = %feed.position(), "streaming");
+    let watched = shared.clone();
+    feed.watch_link(Box::new(move |change| match change {
+        LinkChange::Lost(error) => watched.set_state("connecting", Some(error.to_string())),
+        LinkChange::Restored { server, version, reconnects } => {
+            watched.set_server(server, version);
+            watched.metrics.reconnects.set(*reconnects);
+            watched.set_state("streaming", None);
+        }
+    }));
     let mut reported_us = 0;
-    shared.set_position(feed.position());
+    shared.set_position(&Arc::new(feed.position().clone()));
     loop {
         if shared.interest_is_newer(interest_version) {
             let interest = shared.interest();
@@ -133,6 +153,10 @@ async fn stream(
             Either::Left((next, _)) => next,
             Either::Right(((), _)) => continue,
         };
+        for notice in feed.take_notices() {
+            shared.note(&notice);
+        }
+        shared.metrics.unwanted_events.set(feed.tracker().stats().unwanted_events);
         let batch = next.inspect_err(|_| *start = Start::Position(feed.position().clone()))?;
         if let Some(last) = batch.transactions.iter().rev().find(|part| part.end != millstream_core::engine::batch::PartEnd::Open) {
             *sequence = last.sequence;

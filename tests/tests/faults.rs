@@ -92,10 +92,13 @@ fn dump_connections_killed_at_the_server_lose_nothing() {
     for _ in 0..10 {
         std::thread::sleep(Duration::from_millis(50 + scene.random.below(150)));
         let session = scene.server.session().unwrap();
-        let dumps = session.query("SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'").unwrap();
-        for row in 0..dumps.rows.len() {
-            // it may have ended by itself since
-            killed += u32::from(session.query(&format!("KILL {}", dumps.text(row, 0).unwrap())).is_ok());
+        let all = session.query("SHOW PROCESSLIST").unwrap();
+        let command = all.columns.iter().position(|name| name == "Command").unwrap();
+        for row in 0..all.rows.len() {
+            if all.text(row, command).unwrap().starts_with("Binlog Dump") {
+                // it may have ended by itself since
+                killed += u32::from(session.query(&format!("KILL {}", all.text(row, 0).unwrap())).is_ok());
+            }
         }
     }
     scene.flows(50);
@@ -147,15 +150,13 @@ fn a_server_that_stops_answering_is_noticed_by_its_silence() {
     let Some(scene) = Scene::start("half_open", impatient(), |load| load) else { return };
     scene.flows(50);
     // bytes vanish, connections stay: no end is ever told
-    let before = scene.reconnects();
     scene.proxy.swallow(true);
-    let until = Instant::now() + SOON;
-    while scene.daemon.status().unwrap()["destinations"][0]["state"] == "streaming" && scene.reconnects() == before {
-        assert!(Instant::now() < until, "nothing was noticed:\n{}", scene.daemon.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let reason = scene.daemon.wait_for_page("/readyz", 503, SOON).unwrap();
+    assert!(reason.contains("nothing was heard"), "{reason}");
+    assert_eq!(scene.daemon.metrics().unwrap().sum("millstream_source_connected", &[]), 0.0);
     scene.proxy.swallow(false);
     scene.flows(50);
+    assert_eq!(scene.daemon.http("/readyz").unwrap().0, 200);
 
     // the same with a server whose process is stopped
     let pid = std::fs::read_to_string(scene.server.datadir().parent().unwrap().join("run/pid")).unwrap();
@@ -280,7 +281,7 @@ fn a_source_that_cannot_be_read_is_named_with_the_remedy_and_read_once_it_can() 
     };
     drop(check(impatient().source("password", "\"wrong\""), &["cdc", "password"]));
     let weak = impatient().source("user", "\"weak\"").source("password", "\"pw\"");
-    let daemon = check(weak, &["REPLICATION SLAVE", "GRANT", "weak"]);
+    let daemon = check(weak, &["REPLICATION SLAVE", "GRANT"]);
     // a client is told too, and may try again: what is wrong is mended at the source
     server.sql("GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO weak@'%'").unwrap();
     daemon.wait_for_page("/readyz", 200, SOON).unwrap();

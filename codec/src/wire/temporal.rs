@@ -42,7 +42,7 @@ pub struct DateTimeParts {
 
 impl DateTimeParts {
     /// True for a date of the Gregorian calendar with a time of day.
-    #[inline]
+    #[inline(always)]
     pub fn is_gregorian(&self) -> bool {
         self.month.wrapping_sub(1) < 12
             && self.day != 0
@@ -53,7 +53,7 @@ impl DateTimeParts {
     }
 
     /// The value on the wire: microseconds, or partial.
-    #[inline]
+    #[inline(always)]
     pub fn to_wire(&self) -> i64 {
         if !self.is_gregorian() {
             return pack_partial(self);
@@ -105,7 +105,7 @@ fn days_of_month(year: u16, month: u8) -> u8 {
 
 /// Days since 1970-01-01. Years count from March here, so that the leap day is a year's last:
 /// 146097 days are 400 years, and (153 m + 2) / 5 is the day on which month m after March begins.
-#[inline]
+#[inline(always)]
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     // 4 * 10^2 years ahead, to divide positive numbers only; 719468 days lie between 0000-03-01 and 1970-01-01.

@@ -1,6 +1,7 @@
 //! Table layouts, for tools and for people who want the `.capnp` file.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -10,6 +11,10 @@ use serde::Serialize;
 
 use super::answer;
 use crate::state::{DestinationView, SharedState};
+
+/// How long the source has to tell about a table.
+const PREVIEW_PATIENCE: Duration = Duration::from_secs(5);
+const PREVIEW_POLL: Duration = Duration::from_millis(10);
 
 #[derive(Serialize)]
 struct Tables {
@@ -68,7 +73,7 @@ pub async fn layout(
     State(state): State<Arc<SharedState>>,
     Path((destination, database, table)): Path<(String, String, String)>,
 ) -> Response<Body> {
-    match find_layout(&state, &destination, &database, &table) {
+    match find_layout(&state, &destination, &database, &table).await {
         Ok(layout) => answer::json(&TableLayout::of(&layout)),
         Err(refusal) => refusal,
     }
@@ -78,7 +83,7 @@ pub async fn schema(
     State(state): State<Arc<SharedState>>,
     Path((destination, database, table)): Path<(String, String, String)>,
 ) -> Response<Body> {
-    match find_layout(&state, &destination, &database, &table) {
+    match find_layout(&state, &destination, &database, &table).await {
         Ok(layout) => answer::text(StatusCode::OK, layout.capnp_text.clone()),
         Err(refusal) => refusal,
     }
@@ -95,19 +100,30 @@ fn find<'s>(state: &'s SharedState, destination: &str) -> Result<&'s dyn Destina
     })
 }
 
-/// Only what the stream has met is shown: ordinals are given when a change of the table passes, in the order of the
-/// binlog, and an answer made from `information_schema` could promise others.
-#[allow(clippy::result_large_err)]
-fn find_layout(state: &SharedState, destination: &str, database: &str, table: &str) -> Result<Arc<Layout>, Refusal> {
+/// As the stream has met it; a table of which no change has passed is asked for at the source.
+async fn find_layout(
+    state: &SharedState,
+    destination: &str,
+    database: &str,
+    table: &str,
+) -> Result<Arc<Layout>, Refusal> {
     let view = find(state, destination)?;
-    view.layout(database, table).ok_or_else(|| {
-        let reason = format!(
-            "no change of table {database}.{table} has passed through destination '{destination}' since this server \
-             started, so that its layout is not known yet; ask again after its next INSERT, UPDATE or DELETE while a \
-             client is subscribed to it"
-        );
-        answer::error(StatusCode::NOT_FOUND, &reason)
-    })
+    if let Some(layout) = view.layout(database, table) {
+        return Ok(layout);
+    }
+    view.ask_preview(database, table);
+    let deadline = Instant::now() + PREVIEW_PATIENCE;
+    loop {
+        match view.take_preview(database, table) {
+            Some(Ok(layout)) => return Ok(layout),
+            Some(Err(reason)) => return Err(answer::error(StatusCode::NOT_FOUND, &reason)),
+            None if Instant::now() >= deadline => {
+                let reason = format!("the source did not tell about {database}.{table} in time; try again");
+                return Err(answer::error(StatusCode::GATEWAY_TIMEOUT, &reason));
+            }
+            None => tokio::time::sleep(PREVIEW_POLL).await,
+        }
+    }
 }
 
 impl<'a> TableLayout<'a> {

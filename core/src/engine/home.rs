@@ -778,7 +778,7 @@ impl Home {
                 continue;
             }
             let moved = hub.adopt_tail(subscription);
-            let lag_us = hub.destination.lag_us(now_us);
+            let lag_us = hub.destination.lag_us();
             let idle = self
                 .connections
                 .get(&id)

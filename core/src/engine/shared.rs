@@ -5,12 +5,15 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use millstream_codec::wire::layout::Layout;
+
 use crate::bridge::{Doorbell, SourceStatus};
 use crate::engine::batch::SourceBatch;
 use crate::engine::interest::{InterestSet, ViewId, ViewInterest};
 use crate::filter::Filter;
 use crate::metrics::SharedSourceMetrics;
 use crate::position::Position;
+use crate::source::tracker::Notice;
 use crate::tables::Tables;
 
 /// A lock whose holder panicked still guards consistent data here: every critical section only replaces values.
@@ -36,6 +39,20 @@ pub struct Destination {
     names: Mutex<HashMap<Arc<str>, Name>>,
     /// Set when the source halted: what clients are told.
     halted: Mutex<Option<String>>,
+    /// Where the live stream stood at most a second ago.
+    position: Mutex<Option<Arc<Position>>>,
+    previews: Mutex<HashMap<(String, String), Preview>>,
+    /// Rung when a preview is asked for.
+    pub preview_doorbell: Doorbell,
+}
+
+/// A layout that somebody wants to see before the table's first row has passed.
+#[derive(Debug, Clone)]
+pub enum Preview {
+    Asked,
+    Known(Arc<Layout>),
+    /// Why there is none.
+    Failed(String),
 }
 
 /// A named subscription: its durable cursor, and who has it now.
@@ -91,6 +108,9 @@ impl Destination {
             source_doorbell: Doorbell::default(),
             names: Mutex::new(names),
             halted: Mutex::new(None),
+            position: Mutex::default(),
+            previews: Mutex::default(),
+            preview_doorbell: Doorbell::default(),
         }
     }
 
@@ -194,17 +214,45 @@ impl Destination {
         names.iter().filter_map(|(name, entry)| Some((name.clone(), entry.durable.clone()?))).collect()
     }
 
-    /// How far the source's newest event lies back, -1 where nothing was received yet.
-    pub fn lag_us(&self, now_us: i64) -> i64 {
-        match i64::try_from(self.metrics.source_time_us.value()) {
-            Ok(0) | Err(_) => -1,
-            Ok(source_time_us) if self.metrics.received_time_us.value() > 0 => {
-                // Idle is not lag: what was received last was received with this delay.
-                let received = i64::try_from(self.metrics.received_time_us.value()).unwrap_or(now_us);
-                (received - source_time_us).max(0)
-            }
-            Ok(source_time_us) => (now_us - source_time_us).max(0),
+    /// How late the source's newest event arrived; -1 where nothing was received yet.
+    pub fn lag_us(&self) -> i64 {
+        match (self.metrics.source_time_us.value(), self.metrics.received_time_us.value()) {
+            (0, _) => -1,
+            (source, received) => i64::try_from(received.saturating_sub(source)).unwrap_or(i64::MAX),
         }
+    }
+
+    /// Asks the source core for a table's layout; the answer is found by `take_preview`.
+    pub fn ask_preview(&self, database: &str, table: &str) {
+        lock(&self.previews).insert((database.to_owned(), table.to_owned()), Preview::Asked);
+        self.preview_doorbell.wake();
+    }
+
+    /// What became of it; `None` while it is not known. An answer is handed out once.
+    pub fn take_preview(&self, database: &str, table: &str) -> Option<Result<Arc<Layout>, String>> {
+        let mut previews = lock(&self.previews);
+        let key = (database.to_owned(), table.to_owned());
+        match previews.get(&key)? {
+            Preview::Asked => None,
+            Preview::Known(_) | Preview::Failed(_) => match previews.remove(&key)? {
+                Preview::Known(layout) => Some(Ok(layout)),
+                Preview::Failed(reason) => Some(Err(reason)),
+                Preview::Asked => None,
+            },
+        }
+    }
+
+    pub fn asked_previews(&self) -> Vec<(String, String)> {
+        let previews = lock(&self.previews);
+        previews.iter().filter(|(_, state)| matches!(state, Preview::Asked)).map(|(table, _)| table.clone()).collect()
+    }
+
+    pub fn answer_preview(&self, table: (String, String), answer: Result<Layout, String>) {
+        let answer = match answer {
+            Ok(layout) => Preview::Known(Arc::new(layout)),
+            Err(reason) => Preview::Failed(reason),
+        };
+        lock(&self.previews).insert(table, answer);
     }
 
     pub fn set_state(&self, state: &str, error: Option<String>) {
@@ -224,17 +272,47 @@ impl Destination {
     pub fn observe(&self, batch: &SourceBatch) {
         let metrics = &self.metrics;
         metrics.transactions.add(batch.transactions.iter().filter(|part| part.begin).count() as u64);
-        metrics.received_time_us.set(u64::try_from(batch.received_us).unwrap_or(0));
-        if let Ok(time_us @ 1..) = u64::try_from(batch.source_time_us) {
-            metrics.source_time_us.set(time_us);
+        // Together, so that their difference is the delay of one and the same event: idle is not lag.
+        let source_us = batch.transactions.last().map_or(batch.source_time_us, |part| part.commit_time_us);
+        if let (Ok(source @ 1..), Ok(received)) = (u64::try_from(source_us), u64::try_from(batch.received_us)) {
+            metrics.source_time_us.set(source);
+            metrics.received_time_us.set(received);
         }
     }
 
     /// Where the live stream stands, for status; asked for about once a second.
-    pub fn set_position(&self, position: &Position) {
+    pub fn set_position(&self, position: &Arc<Position>) {
+        *lock(&self.position) = Some(position.clone());
         let mut status = lock(&self.status);
         status.position = format!("{}:{}", position.file, position.offset);
         status.gtids = position.gtids.to_string();
+    }
+
+    /// Counts what a reader had to tell besides rows.
+    pub fn note(&self, notice: &Notice) {
+        match notice {
+            Notice::StatementSkipped { .. } => self.metrics.statement_dml_skipped.add(1),
+            Notice::XaUnresolved { .. } => self.metrics.xa_unresolved.add(1),
+            Notice::TableQuarantined { database, table, reason, .. } => {
+                self.quarantine(&format!("{database}.{table}"), reason);
+            }
+            Notice::TableReleased { database, table, .. } => self.release_table(&format!("{database}.{table}")),
+            Notice::UncertainTypes { .. }
+            | Notice::NamesUnknown { .. }
+            | Notice::UnknownEventSkipped { .. }
+            | Notice::StatementUnknown { .. }
+            | Notice::Incomplete { .. } => self.metrics.other_notices.add(1),
+        }
+    }
+
+    fn release_table(&self, table: &str) {
+        let mut status = lock(&self.status);
+        status.quarantined.retain(|(known, _)| known != table);
+        self.metrics.quarantined_tables.set(status.quarantined.len() as u64);
+    }
+
+    pub fn position(&self) -> Option<Arc<Position>> {
+        lock(&self.position).clone()
     }
 
     /// A table whose rows cannot be told any more.

@@ -205,12 +205,12 @@ fn server_disposition(code: u16, message: &str) -> Disposition {
         | 1927
         | 3032
         | 4031 => Disposition::Retry,
-        1236 if is_duplicate_replica(message) => Disposition::Retry,
+        _ if is_duplicate_replica(message) => Disposition::Retry,
         _ => Disposition::Halt,
     }
 }
 
-/// Error 1236 when another connection has registered as us.
+/// Error 1236, MariaDB's 4052: another connection has registered as us.
 pub fn is_duplicate_replica(message: &str) -> bool {
     message.contains("same server_uuid") || message.contains("same server_id")
 }
@@ -248,6 +248,7 @@ mod tests {
             (server(1053, "Server shutdown in progress"), Disposition::Retry),
             (server(1317, "Query execution was interrupted"), Disposition::Retry),
             (server(1236, "A replica with the same server_uuid as this replica has connected"), Disposition::Retry),
+            (server(4052, "A slave with the same server_uuid/server_id is already connected"), Disposition::Retry),
             (server(1236, "Could not find first log file name in binary log index file"), Disposition::Halt),
             (server(1045, "Access denied"), Disposition::Halt),
             (SourceError::io("a:1", "reset"), Disposition::Retry),

@@ -101,6 +101,29 @@ impl Tables {
         Ok(version)
     }
 
+    /// The layout that a table has by `information_schema`, for those who ask before its first row passes. Its ordinals
+    /// are given, and made durable, as a reader at `position` would.
+    ///
+    /// # Errors
+    /// [`TableError`]; [`RegistryError`] as its text.
+    pub fn preview(&mut self, schema: &TableSchema, position: &Position) -> Result<Layout, String> {
+        let assignment = self.registry.assign(schema, position).map_err(|_| TableError::OrdinalsUsedUp.to_string())?;
+        self.commit().map_err(|error| error.to_string())?;
+        let columns: Vec<(&ColumnSchema, u16)> =
+            schema.columns.iter().zip(assignment.ordinals.iter().copied()).collect();
+        Layout::build(&LayoutRequest {
+            destination: &self.destination,
+            database: &schema.database,
+            table: &schema.table,
+            version: assignment.version,
+            id: 0,
+            fields: &assignment.fields,
+            columns: &columns,
+            masked: &[],
+        })
+        .map_err(|error| error.to_string())
+    }
+
     /// The same version with only some columns; `None` is the version itself.
     pub fn projected(&mut self, version: &Arc<TableVersion>, projection: &Projection) -> Arc<TableVersion> {
         let Some(wanted) = projection else { return version.clone() };

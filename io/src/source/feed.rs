@@ -36,6 +36,9 @@ const AHEAD_GRACE: Duration = Duration::from_secs(5);
 const DUPLICATES_MAX: u32 = 3;
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 
+/// Notices that wait to be taken: what is more is logged only.
+const NOTICES_MAX: usize = 1_000;
+
 /// Counted since the feed was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FeedStats {
@@ -71,6 +74,17 @@ enum Side {
     Up(Box<Connection>),
 }
 
+/// What happens to the connection while a caller waits for rows.
+#[derive(Debug)]
+pub enum LinkChange<'a> {
+    /// Lost; the feed connects anew.
+    Lost(&'a SourceError),
+    /// There again.
+    Restored { server: &'a str, version: &'a str, reconnects: u64 },
+}
+
+pub type LinkWatcher = Box<dyn Fn(&LinkChange<'_>)>;
+
 /// See the module's page.
 pub struct SourceFeed {
     connector: Connector,
@@ -89,6 +103,9 @@ pub struct SourceFeed {
     duplicates: u32,
     duplicates_since: Instant,
     stats: FeedStats,
+    watcher: Option<LinkWatcher>,
+    /// Logged, and not yet taken by who counts them.
+    untold: Vec<Notice>,
 }
 
 enum SchemaState {
@@ -128,6 +145,8 @@ impl SourceFeed {
             duplicates: 0,
             duplicates_since: Instant::now(),
             stats: FeedStats::default(),
+            watcher: None,
+            untold: Vec::new(),
         };
         feed.connected((connection, ready, server))?;
         Ok(feed)
@@ -143,6 +162,11 @@ impl SourceFeed {
         self.tracker.position()
     }
 
+    /// Is told when the connection is lost and when there is one again: `next` does not return for that.
+    pub fn watch_link(&mut self, watcher: LinkWatcher) {
+        self.watcher = Some(watcher);
+    }
+
     /// The server's address that is, or was last, connected to.
     pub fn server(&self) -> &str {
         &self.server_name
@@ -154,6 +178,11 @@ impl SourceFeed {
 
     pub fn stats(&self) -> FeedStats {
         self.stats
+    }
+
+    /// What was logged since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.untold)
     }
 
     pub fn tracker(&self) -> &Tracker {
@@ -189,6 +218,9 @@ impl SourceFeed {
     fn note(&mut self, notice: &Notice) {
         self.stats.notices += 1;
         tracing::warn!(server = %self.server_name, "{notice}");
+        if self.untold.len() < NOTICES_MAX {
+            self.untold.push(notice.clone());
+        }
     }
 
     /// One step: what the tracker needs, else the next bytes.
@@ -259,6 +291,13 @@ impl SourceFeed {
         self.link = Link::Up(connection);
         self.stats.is_connected = true;
         self.stats.heard_us = now_us();
+        if let Some(watcher) = &self.watcher {
+            watcher(&LinkChange::Restored {
+                server: &self.server_name,
+                version: &self.info.version,
+                reconnects: self.stats.reconnects,
+            });
+        }
         Ok(())
     }
 
@@ -277,6 +316,9 @@ impl SourceFeed {
         match is_retry {
             true => {
                 tracing::warn!(server = %self.server_name, "{error}; connecting anew");
+                if let Some(watcher) = &self.watcher {
+                    watcher(&LinkChange::Lost(&error));
+                }
                 Ok(())
             }
             false => Err(error),

@@ -6,4 +6,4 @@ pub mod schema;
 pub mod stream;
 pub mod tls;
 
-pub use feed::{FeedStats, SourceFeed};
+pub use feed::{FeedStats, LinkChange, SourceFeed};

@@ -69,7 +69,11 @@ impl Stream {
     pub async fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.read(space).await,
-            Self::Tls(stream) => stream.read(space).await,
+            Self::Tls(stream) => match stream.read(space).await {
+                // A killed thread of the server says no goodbye. Whether bytes are missing is for the packets' lengths to tell.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+                result => result,
+            },
         }
     }
 

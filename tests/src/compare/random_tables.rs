@@ -291,7 +291,7 @@ impl Values {
                 format!("{function}('[{}]')", numbers.join(","))
             }
             Self::Inet6 => {
-                let parts: Vec<String> = (0..8).map(|_| format!("{:x}", random.next() as u16 >> random.below(17))).collect();
+                let parts: Vec<String> = (0..8).map(|_| format!("{:x}", (random.next() & 0xffff) >> random.below(17))).collect();
                 format!("'{}'", parts.join(":"))
             }
             Self::Inet4 => format!("'{}.{}.0.{}'", random.below(256), random.below(256), random.below(256)),

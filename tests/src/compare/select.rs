@@ -33,7 +33,7 @@ struct SelectedColumn {
 enum Form {
     /// As the server prints it.
     Printed,
-    /// As a whole number of 64 bits: without the zeros of ZEROFILL, and BIT.
+    /// As a whole number of 64 bits: without the zeros of ZEROFILL and of the year 0000, and BIT.
     Unsigned,
     /// Multiplied by 1e0, for FLOAT alone is printed with six digits.
     Float32,
@@ -49,7 +49,7 @@ enum Form {
 impl Form {
     fn of(data_type: &str, sql_type: &str) -> Self {
         match data_type {
-            "bit" => Self::Unsigned,
+            "bit" | "year" => Self::Unsigned,
             "float" => Self::Float32,
             "double" => Self::Float64,
             "vector" => Self::Vector,

@@ -4,9 +4,10 @@
 //! again it keeps its ports and its data folder, as an operator's would.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -162,7 +163,10 @@ impl Millstreamd {
         config: impl FnOnce(&Path) -> String,
     ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("millstreamd-").tempdir().context("making a folder")?;
-        std::fs::write(folder.path().join("millstreamd.toml"), config(&folder.path().join("data")))?;
+        let path = folder.path().join("millstreamd.toml");
+        std::fs::write(&path, config(&folder.path().join("data")))?;
+        // it holds a password, and millstreamd would say so
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         let mut daemon = Self { listen, admin, ready, child: None, folder };
         daemon.start_again()?;
         Ok(daemon)

@@ -307,12 +307,13 @@ impl Writer {
             let Some(connection) = &mut self.connection else { continue };
             // The old connection may still be at its commit; after a restart its number belongs to somebody else.
             let own = connection.id();
-            let still_there = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {lost} AND id <> {own}");
             for _ in 0..20 {
-                let count: Result<Option<u64>, _> = connection.query_first(&still_there).await;
-                match count {
-                    Ok(Some(0)) | Err(_) => break,
-                    Ok(_) => sleep(Duration::from_millis(50)).await,
+                // information_schema.processlist fails where another's statement has an emoji
+                let rows: Result<Vec<mysql_async::Row>, _> = connection.query("SHOW PROCESSLIST").await;
+                let is_there = |row: &mysql_async::Row| row.get::<u32, _>(0).is_some_and(|id| id == lost && id != own);
+                match rows {
+                    Ok(rows) if rows.iter().any(is_there) => sleep(Duration::from_millis(50)).await,
+                    _ => break,
                 }
             }
             let query = self.workload.committed_query(plan).context("a transaction without changes")?;

@@ -32,11 +32,15 @@ fn digits8(number: u32) -> u64 {
 pub const U64_ROOM: usize = 24;
 
 /// Writes `number` without leading zeros; how many bytes that took. Bytes behind may be overwritten.
-#[inline]
+#[inline(always)]
 pub fn write_u64(out: &mut [u8; U64_ROOM], number: u64) -> usize {
     if number < 100_000_000 {
         return write_leading(out, number as u32);
     }
+    write_long(out, number)
+}
+
+fn write_long(out: &mut [u8; U64_ROOM], number: u64) -> usize {
     let upper = number / 100_000_000;
     let lower = (number % 100_000_000) as u32;
     let start = if upper < 100_000_000 {

@@ -2,51 +2,74 @@
 
 use std::io::Write as _;
 
-use super::buffer::TextBuffer;
+use super::digits::{U64_ROOM, ascii8, write_u64};
 
 /// Decimal points within these bounds (digits before the point, negative for zeros behind it) are written out;
 /// beyond them the number has an exponent. `DBL_DIG` and its like in MySQL's `my_gcvt`.
 const POINT_MIN: i32 = -14;
 const POINT_MAX: i32 = 15;
 
-/// `number` must be finite; JSON has no others.
-pub fn write(number: f64, out: &mut TextBuffer) {
-    if number.is_sign_negative() {
-        out.push(b'-');
-    }
-    let number = number.abs();
-    if !write_short(number, out) {
-        write_any(number, out);
-    }
+/// Sign, `0.`, 14 zeros, 17 digits are the longest; stores run ahead.
+pub const TEXT_ROOM: usize = 64;
+
+/// Writes `number`, which must be finite; JSON has no others. How long the text is.
+#[inline]
+pub fn write(number: f64, out: &mut [u8; TEXT_ROOM]) -> usize {
+    let [sign, rest @ ..] = out;
+    *sign = b'-';
+    let is_negative = number.is_sign_negative();
+    let magnitude = number.abs();
+    let length = match is_negative {
+        true => write_magnitude(magnitude, rest),
+        false => write_magnitude(magnitude, out),
+    };
+    length + usize::from(is_negative)
+}
+
+#[inline]
+fn write_magnitude(number: f64, out: &mut [u8]) -> usize {
+    write_short(number, out).unwrap_or_else(|| write_any(number, out))
 }
 
 /// Numbers of at most 15 digits, six of them behind the point. A double keeps 15 digits, so that there is no shorter
 /// decimal that reads back as the same.
 #[inline]
-fn write_short(number: f64, out: &mut TextBuffer) -> bool {
-    const POWERS: [(f64, u64); 7] =
-        [(1.0, 1), (1e1, 10), (1e2, 100), (1e3, 1_000), (1e4, 10_000), (1e5, 100_000), (1e6, 1_000_000)];
-    for (digits, (power, whole)) in POWERS.into_iter().enumerate() {
-        let scaled = (number * power).round();
-        // NaN and infinity are not below it.
-        if !(scaled < 1e15) {
-            return false;
+fn write_short(number: f64, out: &mut [u8]) -> Option<usize> {
+    // Infinity and NaN are not below it either.
+    if !(number < 1e15) {
+        return None;
+    }
+    let (mut whole, mut fraction, mut digits) = (number as u64, 0, 1);
+    if whole as f64 != number {
+        if let Some(hundredths) = as_units(number, 100.0) {
+            (whole, fraction, digits) = (hundredths / 100, hundredths % 100, 2);
+        } else {
+            let millionths = as_units(number, 1e6)?;
+            (whole, fraction, digits) = (millionths / 1_000_000, millionths % 1_000_000, 6);
         }
-        if scaled / power == number {
-            let scaled = scaled as u64;
-            out.push_u64(scaled / whole);
-            out.push(b'.');
-            let fraction = scaled % whole;
-            // One digit at least: 1.0
-            let digits = digits.max(1);
-            out.push_word(super::digits::ascii8(fraction as u32) >> (64 - 8 * digits), digits);
-            return true;
+        // Zeros at the end are none of the number's.
+        while fraction % 10 == 0 && digits > 1 {
+            fraction /= 10;
+            digits -= 1;
         }
     }
-    false
+    let length = write_u64(out.first_chunk_mut::<U64_ROOM>()?, whole);
+    let [point, fraction_place @ ..] = out.get_mut(length..)?.first_chunk_mut::<9>()?;
+    *point = b'.';
+    *fraction_place = (ascii8(fraction as u32) >> (64 - 8 * digits)).to_le_bytes();
+    Some(length + 1 + digits)
 }
 
-fn write_any(number: f64, out: &mut TextBuffer) {
+/// The number in units of `1 / power`, if it is a whole number of them with at most 15 digits.
+#[inline(always)]
+fn as_units(number: f64, power: f64) -> Option<u64> {
+    let rounded = (number * power + 0.5) as u64;
+    (rounded < 1_000_000_000_000_000 && rounded as f64 / power == number).then_some(rounded)
+}
+
+#[cold]
+#[inline(never)]
+fn write_any(number: f64, out: &mut [u8]) -> usize {
     // The standard library has the shortest digits too, as `d.ddde-dd`: 17 digits, a point, `e-324`.
     let mut text = [0_u8; 32];
     let room = text.len();
@@ -56,35 +79,40 @@ fn write_any(number: f64, out: &mut TextBuffer) {
         Err(_) => 0,
     };
     let text = text.get(..written).unwrap_or_default();
-    let Some(exponent_at) = text.iter().position(|&byte| byte == b'e') else {
-        return out.extend(text);
-    };
+    let exponent_at = text.iter().position(|&byte| byte == b'e').unwrap_or(text.len());
     let (mantissa, exponent) = text.split_at(exponent_at);
     let exponent: i32 = exponent
         .get(1..)
         .and_then(|digits| std::str::from_utf8(digits).ok())
         .and_then(|digits| digits.parse().ok())
         .unwrap_or(0);
+    let mut length = 0;
+    let mut put = |byte: u8| {
+        if let Some(place) = out.get_mut(length) {
+            *place = byte;
+            length += 1;
+        }
+    };
     let digits = || mantissa.iter().copied().filter(u8::is_ascii_digit);
     let count = digits().count();
     let point = exponent + 1;
     if !(POINT_MIN..=POINT_MAX).contains(&point) {
-        out.extend(mantissa);
-        out.push(b'e');
-        out.push_i64(exponent.into());
+        // `d.ddd` has its point where MySQL has it; MySQL has no sign before a positive exponent either.
+        text.iter().for_each(|&byte| put(byte));
     } else if point <= 0 {
-        out.extend(b"0.");
-        (point..0).for_each(|_| out.push(b'0'));
-        digits().for_each(|digit| out.push(digit));
+        b"0.".iter().for_each(|&byte| put(byte));
+        (point..0).for_each(|_| put(b'0'));
+        digits().for_each(&mut put);
     } else {
         let before = point as usize;
-        digits().chain(std::iter::repeat(b'0')).take(before).for_each(|digit| out.push(digit));
-        out.push(b'.');
+        digits().chain(std::iter::repeat(b'0')).take(before).for_each(&mut put);
+        put(b'.');
         if count <= before {
-            out.push(b'0');
+            put(b'0');
         }
-        digits().skip(before).for_each(|digit| out.push(digit));
+        digits().skip(before).for_each(&mut put);
     }
+    length
 }
 
 #[cfg(test)]
@@ -93,15 +121,17 @@ mod tests {
 
     #[track_caller]
     fn check(number: f64, expected: &str) {
-        let mut out = TextBuffer::new();
-        write(number, &mut out);
-        assert_eq!(std::str::from_utf8(out.written()).unwrap(), expected);
-        let mut slow = TextBuffer::new();
-        if number.is_sign_negative() {
-            slow.push(b'-');
-        }
-        write_any(number.abs(), &mut slow);
-        assert_eq!(std::str::from_utf8(slow.written()).unwrap(), expected, "by all digits");
+        let mut out = [0; TEXT_ROOM];
+        let length = write(number, &mut out);
+        assert_eq!(std::str::from_utf8(&out[..length]).unwrap(), expected);
+        assert_eq!(by_all_digits(number), expected);
+    }
+
+    fn by_all_digits(number: f64) -> String {
+        let mut out = [0; TEXT_ROOM];
+        let length = write_any(number.abs(), &mut out);
+        let sign = if number.is_sign_negative() { "-" } else { "" };
+        format!("{sign}{}", std::str::from_utf8(&out[..length]).unwrap())
     }
 
     /// Each line is what MySQL 9.7 printed.
@@ -150,14 +180,9 @@ mod tests {
                 _ => (state >> 11) as f64 / 1e6,
             };
             if number.is_finite() {
-                let mut slow = TextBuffer::new();
-                if number.is_sign_negative() {
-                    slow.push(b'-');
-                }
-                write_any(number.abs(), &mut slow);
-                let text = std::str::from_utf8(slow.written()).unwrap();
+                let text = by_all_digits(number);
                 assert_eq!(text.parse::<f64>().unwrap().to_bits(), number.to_bits());
-                check(number, text);
+                check(number, &text);
             }
         }
     }

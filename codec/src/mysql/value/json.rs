@@ -16,6 +16,8 @@
 use super::ValueError;
 use super::buffer::TextBuffer;
 use super::decimal::{DecimalFormat, TEXT_ROOM};
+use super::digits::write_u64;
+use super::net::hex_digit;
 use super::{double, temporal};
 use crate::wire::temporal::{TemporalText, format_date, format_datetime, format_time};
 
@@ -57,13 +59,44 @@ pub enum Encoding {
 /// Writes the text of `document` to `out`. An empty document is `null`, as it is to MySQL.
 ///
 /// # Errors
-/// Where the document is damaged; `out` then has a part of the text.
+/// Where the document is damaged; `out` is as it was then.
 #[inline]
 pub fn write_text(document: &[u8], out: &mut TextBuffer) -> Result<Encoding, ValueError> {
-    let mut writer = Writer::new(out, output_bytes_max(document.len()));
-    writer.document(document)?;
-    Ok(writer.encoding())
+    write_bounded(out, document.len(), |writer| writer.value(Value::of_document(document), 0))
 }
+
+/// Documents up to this size get all the room that their text may need at once.
+const SMALL_DOCUMENT_BYTES: usize = 1 << 10;
+
+/// Runs `write` with room for the text of a document of so many bytes: as much as texts usually need, and where that
+/// does not do, all that one may need.
+#[inline]
+pub(super) fn write_bounded(
+    out: &mut TextBuffer,
+    document_bytes: usize,
+    write: impl Fn(&mut Writer<'_>) -> Result<(), ValueError>,
+) -> Result<Encoding, ValueError> {
+    let bytes_max = output_bytes_max(document_bytes);
+    let usual = document_bytes.saturating_mul(2).saturating_add(SMALL_DOCUMENT_BYTES);
+    let mut room = if document_bytes <= SMALL_DOCUMENT_BYTES { bytes_max } else { usual.min(bytes_max) };
+    loop {
+        // Stores are of eight bytes, of which some may lie behind the end.
+        let mut writer = Writer { out: out.room_for(room + WORD_BYTES), at: 0, upper_bits: 0 };
+        let result = write(&mut writer);
+        let (written, encoding) = (writer.at, writer.encoding());
+        if written <= room {
+            result?;
+            out.advance(written);
+            return Ok(encoding);
+        }
+        if room >= bytes_max {
+            return Err(ValueError::TooLarge { bytes_max });
+        }
+        room = bytes_max;
+    }
+}
+
+const WORD_BYTES: usize = 8;
 
 /// The text of `document`.
 ///
@@ -157,32 +190,79 @@ impl<'a> Container<'a> {
     }
 }
 
+/// Writes into a room of fixed size. What does not fit is not stored, only counted; who made the room looks at `at`.
 pub(super) struct Writer<'b> {
-    pub out: &'b mut TextBuffer,
-    /// The buffer may not grow beyond this.
-    end: usize,
-    bytes_max: usize,
+    out: &'b mut [u8],
+    at: usize,
     upper_bits: u64,
 }
 
 const UPPER_BITS: u64 = 0x8080_8080_8080_8080;
 const LOWEST_BITS: u64 = 0x0101_0101_0101_0101;
+const SPACES: u64 = 0x2020_2020_2020_2020;
 
-impl<'b> Writer<'b> {
-    pub fn new(out: &'b mut TextBuffer, bytes_max: usize) -> Self {
-        Self { end: out.len().saturating_add(bytes_max), out, bytes_max, upper_bits: 0 }
-    }
+const fn word(text: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*text)
+}
 
-    pub fn encoding(&self) -> Encoding {
+impl Writer<'_> {
+    fn encoding(&self) -> Encoding {
         if self.upper_bits & UPPER_BITS == 0 { Encoding::Ascii } else { Encoding::Unchecked }
     }
 
-    pub fn document(&mut self, document: &[u8]) -> Result<(), ValueError> {
-        self.value(Value::of_document(document), 0)
+    /// The first `count` (up to 8) bytes of `word`, lowest first.
+    #[inline(always)]
+    fn word(&mut self, word: u64, count: usize) {
+        if let Some(place) = self.out.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = word.to_le_bytes();
+        }
+        self.at += count;
     }
 
-    pub fn check_end(&self) -> Result<(), ValueError> {
-        if self.out.len() > self.end { Err(ValueError::TooLarge { bytes_max: self.bytes_max }) } else { Ok(()) }
+    #[inline(always)]
+    pub fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.out.get_mut(self.at) {
+            *place = byte;
+        }
+        self.at += 1;
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        if let Some(place) = self.out.get_mut(self.at..self.at.saturating_add(bytes.len())) {
+            place.copy_from_slice(bytes);
+        }
+        self.at = self.at.saturating_add(bytes.len());
+    }
+
+    /// Stops a document whose values are shared so often that its text would never end.
+    #[inline(always)]
+    pub fn check_room(&self) -> Result<(), ValueError> {
+        if self.at > self.out.len() { Err(ValueError::TooLarge { bytes_max: self.out.len() }) } else { Ok(()) }
+    }
+
+    /// Room for N bytes that are written elsewhere; `write` says how many it took.
+    #[inline(always)]
+    fn chunk<const N: usize>(&mut self, write: impl FnOnce(&mut [u8; N]) -> usize) {
+        match self.out.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut()) {
+            Some(place) => self.at += write(place),
+            None => {
+                // At the end of the room what is written may fit although the chunk does not.
+                let mut spare = [0; N];
+                let count = write(&mut spare);
+                self.bytes(spare.get(..count).unwrap_or_default());
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub fn unsigned(&mut self, number: u64) {
+        self.chunk(|place| write_u64(place, number));
+    }
+
+    #[inline(always)]
+    pub fn signed(&mut self, number: i64) {
+        self.word(b'-'.into(), usize::from(number < 0));
+        self.unsigned(number.unsigned_abs());
     }
 
     pub fn value(&mut self, value: Value<'_>, depth: u32) -> Result<(), ValueError> {
@@ -191,24 +271,26 @@ impl<'b> Writer<'b> {
                 let (start, length) = varlen(value.data, 0)?;
                 self.quoted_at(value.data, start, length)
             }
-            kind::SMALL_OBJECT..=kind::LARGE_ARRAY => self.container(Container::parse(value)?, depth),
+            kind::SMALL_OBJECT | kind::LARGE_OBJECT | kind::SMALL_ARRAY | kind::LARGE_ARRAY => {
+                self.container(Container::parse(value)?, depth)
+            }
             kind::LITERAL => {
-                let (word, length) = match value.data.first() {
-                    Some(0) => (b"null\0\0\0\0", 4),
-                    Some(1) => (b"true\0\0\0\0", 4),
-                    Some(2) => (b"false\0\0\0", 5),
+                let (text, length) = match value.data.first() {
+                    Some(0) => (const { word(b"null    ") }, 4),
+                    Some(1) => (const { word(b"true    ") }, 4),
+                    Some(2) => (const { word(b"false   ") }, 5),
                     _ => return Err(ValueError::Invalid("JSON literal that is none")),
                 };
-                self.out.push_word(u64::from_le_bytes(*word), length);
+                self.word(text, length);
                 Ok(())
             }
-            kind::INT16 => self.integer(i16::from_le_bytes(array_at(value.data, 0)?).into()),
-            kind::UINT16 => self.integer(u16_at(value.data, 0)?.into()),
-            kind::INT32 => self.integer(i32::from_le_bytes(array_at(value.data, 0)?).into()),
-            kind::UINT32 => self.integer(u32_at(value.data, 0)?.into()),
-            kind::INT64 => self.integer(i64::from_le_bytes(array_at(value.data, 0)?)),
+            kind::INT16 => self.number(i16::from_le_bytes(array_at(value.data, 0)?).into()),
+            kind::UINT16 => self.number(u16_at(value.data, 0)?.into()),
+            kind::INT32 => self.number(i32::from_le_bytes(array_at(value.data, 0)?).into()),
+            kind::UINT32 => self.number(u32_at(value.data, 0)?.into()),
+            kind::INT64 => self.number(i64::from_le_bytes(array_at(value.data, 0)?)),
             kind::UINT64 => {
-                self.out.push_u64(u64::from_le_bytes(array_at(value.data, 0)?));
+                self.unsigned(u64::from_le_bytes(array_at(value.data, 0)?));
                 Ok(())
             }
             kind::DOUBLE => {
@@ -216,7 +298,7 @@ impl<'b> Writer<'b> {
                 if !number.is_finite() {
                     return Err(ValueError::Invalid("JSON number that is not finite"));
                 }
-                double::write(number, self.out);
+                self.chunk::<{ double::TEXT_ROOM }>(|place| double::write(number, place));
                 Ok(())
             }
             kind::OPAQUE => {
@@ -229,9 +311,9 @@ impl<'b> Writer<'b> {
         }
     }
 
-    #[inline]
-    fn integer(&mut self, number: i64) -> Result<(), ValueError> {
-        self.out.push_i64(number);
+    #[inline(always)]
+    fn number(&mut self, number: i64) -> Result<(), ValueError> {
+        self.signed(number);
         Ok(())
     }
 
@@ -240,59 +322,71 @@ impl<'b> Writer<'b> {
             return Err(ValueError::Invalid("JSON nested more than 100 deep"));
         }
         let [open, close] = if container.is_object { *b"{}" } else { *b"[]" };
-        self.out.push(open);
+        self.byte(open);
         for index in 0..container.count {
             if index > 0 {
-                self.out.push_word(u64::from_le_bytes(*b", \0\0\0\0\0\0"), 2);
+                self.word(const { word(b",       ") }, 2);
             }
             if container.is_object {
                 let (start, length) = container.key_range(index)?;
                 self.quoted_at(container.data, start, length)?;
-                self.out.push_word(u64::from_le_bytes(*b": \0\0\0\0\0\0"), 2);
+                self.word(const { word(b":       ") }, 2);
             }
             self.value(container.value(index)?, depth + 1)?;
-            self.check_end()?;
+            self.check_room()?;
         }
-        self.out.push(close);
+        self.byte(close);
         Ok(())
     }
 
     /// The string of `length` bytes at `start`. What lies behind it in `data` lets it be read in whole words.
-    #[inline]
+    #[inline(always)]
     fn quoted_at(&mut self, data: &[u8], start: usize, length: usize) -> Result<(), ValueError> {
-        let (string, rest) = data
-            .get(start..)
-            .and_then(|from| if from.len() < length { None } else { Some((from, length)) })
-            .ok_or(ValueError::Truncated)?;
-        let (mut bytes, mut left) = (string, rest);
-        self.out.push(b'"');
-        while left > 0 {
-            let (word, count) = match bytes.first_chunk::<8>() {
-                Some(&word) if left >= 8 => (u64::from_le_bytes(word), 8),
-                // Bytes behind the string count as spaces.
-                Some(&word) => {
-                    let keep = !0 >> (64 - 8 * left);
-                    (u64::from_le_bytes(word) & keep | 0x2020_2020_2020_2020 & !keep, left)
-                }
-                None => break,
-            };
-            if needs_escape(word) {
-                for &byte in bytes.iter().take(count) {
-                    self.escaped(byte);
-                }
-            } else {
-                self.upper_bits |= word;
-                self.out.push_word(word, count);
-            }
+        let from = data.get(start..).filter(|from| from.len() >= length).ok_or(ValueError::Truncated)?;
+        self.byte(b'"');
+        match from.first_chunk::<WORD_BYTES>() {
+            // Most keys.
+            Some(first) if length <= WORD_BYTES => self.word_of_string(u64::from_le_bytes(*first), length),
+            _ => self.long_string(from, length),
+        }
+        self.byte(b'"');
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn long_string(&mut self, mut from: &[u8], length: usize) {
+        let mut left = length;
+        while let Some((first, rest)) = from.split_first_chunk::<WORD_BYTES>().filter(|_| left > 0) {
+            let count = left.min(WORD_BYTES);
+            self.word_of_string(u64::from_le_bytes(*first), count);
             left -= count;
-            bytes = bytes.get(count..).unwrap_or_default();
+            from = rest;
         }
         // The last few bytes of the document.
-        for &byte in bytes.iter().take(left) {
+        for &byte in from.iter().take(left) {
             self.escaped(byte);
         }
-        self.out.push(b'"');
-        self.check_end()
+    }
+
+    /// The first `count` (up to 8) bytes of `word`; those behind count as spaces.
+    #[inline(always)]
+    fn word_of_string(&mut self, word: u64, count: usize) {
+        let foreign = if count < WORD_BYTES { !0 << (8 * count) } else { 0 };
+        let word = word & !foreign | SPACES & foreign;
+        if needs_escape(word) {
+            self.escaped_word(word, count);
+        } else {
+            self.upper_bits |= word;
+            self.word(word, count);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn escaped_word(&mut self, word: u64, count: usize) {
+        for &byte in word.to_le_bytes().iter().take(count) {
+            self.escaped(byte);
+        }
     }
 
     pub fn quoted(&mut self, string: &[u8]) -> Result<(), ValueError> {
@@ -309,15 +403,14 @@ impl<'b> Writer<'b> {
             0x0c => b'f',
             b'\r' => b'r',
             0..=0x1f => {
-                let [tens, ones] = [super::net::hex_digit(byte >> 4), super::net::hex_digit(byte)];
-                return self.out.push_word(u64::from_le_bytes([b'\\', b'u', b'0', b'0', tens, ones, 0, 0]), 6);
+                return self.word(word(&[b'\\', b'u', b'0', b'0', hex_digit(byte >> 4), hex_digit(byte), 0, 0]), 6);
             }
             _ => {
                 self.upper_bits |= u64::from(byte);
-                return self.out.push(byte);
+                return self.byte(byte);
             }
         };
-        self.out.push_word(u64::from_le_bytes([b'\\', short, 0, 0, 0, 0, 0, 0]), 2);
+        self.word(word(&[b'\\', short, 0, 0, 0, 0, 0, 0]), 2);
     }
 
     /// A value of a type that JSON does not have.
@@ -326,9 +419,12 @@ impl<'b> Writer<'b> {
         match (type_code, bytes) {
             (t::NEWDECIMAL, [precision, scale, image @ ..]) => {
                 let format = DecimalFormat::new(*precision, *scale)?;
-                let length = format.write(image, self.out.room::<TEXT_ROOM>())?;
-                self.out.advance(length);
-                Ok(())
+                let mut result = Ok(0);
+                self.chunk::<TEXT_ROOM>(|place| {
+                    result = format.write(image, place);
+                    result.unwrap_or(0)
+                });
+                result.map(|_| ())
             }
             (t::DATE | t::DATETIME | t::TIMESTAMP | t::TIME, &[a, b, c, d, e, f, g, h]) => {
                 let packed = i64::from_le_bytes([a, b, c, d, e, f, g, h]);
@@ -336,12 +432,30 @@ impl<'b> Writer<'b> {
                 self.quoted(text.as_bytes())
             }
             _ => {
-                self.out.extend(b"\"base64:type");
-                self.out.push_u64(type_code.into());
-                self.out.push(b':');
-                base64(bytes, self.out);
-                self.out.push(b'"');
+                self.bytes(b"\"base64:type");
+                self.unsigned(type_code.into());
+                self.byte(b':');
+                self.base64(bytes);
+                self.byte(b'"');
                 Ok(())
+            }
+        }
+    }
+
+    /// Lines of 76 characters, as MySQL's encoder breaks them; in JSON the break is written `\n`.
+    fn base64(&mut self, bytes: &[u8]) {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        const LINE_BYTES: usize = 76 / 4 * 3;
+        for (line, chunk) in bytes.chunks(LINE_BYTES).enumerate() {
+            if line > 0 {
+                self.bytes(b"\\n");
+            }
+            for group in chunk.chunks(3) {
+                let number = group.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)) << (8 * (3 - group.len()));
+                for place in 0..4 {
+                    let digit = ALPHABET.get((number >> (18 - 6 * place) & 0x3f) as usize);
+                    self.byte(if place > group.len() { b'=' } else { digit.copied().unwrap_or(b'=') });
+                }
             }
         }
     }
@@ -364,31 +478,13 @@ fn temporal_text(type_code: u8, packed: i64) -> Result<TemporalText, ValueError>
     Ok(if type_code == t::DATE { format_date(value) } else { format_datetime(value, 6) })
 }
 
-/// Lines of 76 characters, as MySQL's encoder breaks them; in JSON the break is written `\n`.
-fn base64(bytes: &[u8], out: &mut TextBuffer) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const LINE_BYTES: usize = 76 / 4 * 3;
-    for (line, chunk) in bytes.chunks(LINE_BYTES).enumerate() {
-        if line > 0 {
-            out.extend(b"\\n");
-        }
-        for group in chunk.chunks(3) {
-            let number = group.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)) << (8 * (3 - group.len()));
-            for place in 0..4 {
-                let digit = ALPHABET.get((number >> (18 - 6 * place) & 0x3f) as usize);
-                out.push(if place > group.len() { b'=' } else { digit.copied().unwrap_or(b'=') });
-            }
-        }
-    }
-}
-
 /// Has one of the eight bytes to be escaped: is it `"`, `\` or below a space? (May say yes for a neighbour of one.)
 #[inline(always)]
 fn needs_escape(word: u64) -> bool {
     let zero_byte = |word: u64| word.wrapping_sub(LOWEST_BITS) & !word;
     let quote = zero_byte(word ^ 0x2222_2222_2222_2222);
     let backslash = zero_byte(word ^ 0x5c5c_5c5c_5c5c_5c5c);
-    let control = word.wrapping_sub(0x2020_2020_2020_2020) & !word;
+    let control = word.wrapping_sub(SPACES) & !word;
     (quote | backslash | control) & UPPER_BITS != 0
 }
 

@@ -9,7 +9,7 @@
 
 use super::ValueError;
 use super::buffer::TextBuffer;
-use super::json::{Container, DEPTH_MAX, Encoding, Value, Writer, kind, output_bytes_max};
+use super::json::{Container, DEPTH_MAX, Encoding, Value, Writer, kind, write_bounded};
 
 /// Writes the text of `before` with `diffs` applied.
 ///
@@ -22,9 +22,7 @@ pub fn write_updated_text(before: &[u8], diffs: &[u8], out: &mut TextBuffer) -> 
         let diff = Diff::parse(&mut rest)?;
         apply(&mut root, &diff)?;
     }
-    let mut writer = Writer::new(out, output_bytes_max(before.len() + diffs.len()));
-    root.write(&mut writer, 0)?;
-    Ok(writer.encoding())
+    write_bounded(out, before.len() + diffs.len(), |writer| root.write(writer, 0))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,29 +215,29 @@ impl<'a> Node<'a> {
             Node::Bytes(value) => return writer.value(*value, depth),
             _ if depth >= DEPTH_MAX => return Err(ValueError::Invalid("JSON nested more than 100 deep")),
             Node::Object(members) => {
-                writer.out.push(b'{');
+                writer.byte(b'{');
                 for (index, (key, value)) in members.iter().enumerate() {
                     if index > 0 {
-                        writer.out.extend(b", ");
+                        writer.bytes(b", ");
                     }
                     writer.quoted(key)?;
-                    writer.out.extend(b": ");
+                    writer.bytes(b": ");
                     value.write(writer, depth + 1)?;
                 }
-                writer.out.push(b'}');
+                writer.byte(b'}');
             }
             Node::Array(cells) => {
-                writer.out.push(b'[');
+                writer.byte(b'[');
                 for (index, value) in cells.iter().enumerate() {
                     if index > 0 {
-                        writer.out.extend(b", ");
+                        writer.bytes(b", ");
                     }
                     value.write(writer, depth + 1)?;
                 }
-                writer.out.push(b']');
+                writer.byte(b']');
             }
         }
-        writer.check_end()
+        writer.check_room()
     }
 }
 

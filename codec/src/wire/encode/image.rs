@@ -66,7 +66,14 @@ pub(super) enum Partial<'a> {
     After(&'a [u8]),
 }
 
-/// Where an image goes.
+/// Which image is being written, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ImageKind<'a> {
+    pub image: Image,
+    pub partial: Partial<'a>,
+}
+
+/// Writes the images of a piece.
 pub(super) struct ImageWriter<'w, 'a> {
     pub program: &'w RowProgram,
     /// All rows of the event.
@@ -74,13 +81,28 @@ pub(super) struct ImageWriter<'w, 'a> {
     pub heap: &'w mut TextBuffer,
     /// The heap's start in its buffer.
     pub blob_start: usize,
-    /// The structs of this image so far. The pointers in them are relative to a list that begins where the heap does.
-    pub elements: &'w mut Vec<u8>,
     pub scratch: &'w mut Scratch,
-    pub cells: &'w mut Vec<EncodedCell>,
+    pub cells: Vec<EncodedCell>,
+    /// Row of the piece.
     pub row: u32,
-    pub image: Image,
-    pub partial: Partial<'w>,
+    pub kind: ImageKind<'a>,
+}
+
+/// The struct that is being written.
+struct Element<'e> {
+    bytes: &'e mut [u8],
+    /// Words between the start of its list and itself.
+    word: usize,
+}
+
+impl Element<'_> {
+    #[inline(always)]
+    fn store<const N: usize>(&mut self, place: u32, bytes: [u8; N]) {
+        // The program has checked every place against the struct.
+        if let Some(field) = self.bytes.get_mut(place as usize..).and_then(|rest| rest.first_chunk_mut()) {
+            *field = bytes;
+        }
+    }
 }
 
 /// Takes N bytes off the front.
@@ -117,90 +139,89 @@ fn take_prefixed<'a>(rest: &mut &'a [u8], prefix: u8) -> Result<&'a [u8], ValueE
     take_slice(rest, length)
 }
 
-#[inline(always)]
-fn store<const N: usize>(element: &mut [u8], place: u32, bytes: [u8; N]) {
-    let place = place as usize;
-    // The program has checked every place against the struct.
-    if let Some(field) = element.get_mut(place..place + N) {
-        field.copy_from_slice(&bytes);
-    }
-}
-
 impl<'a> ImageWriter<'_, 'a> {
-    /// Appends one struct, read from the front of `rest`, which is the tail of `rows`.
-    #[inline]
-    pub fn write(&mut self, steps: &[Step], template: &[u8], rest: &mut &'a [u8]) -> Result<(), Fault> {
-        let first = steps.first().map_or(0, |step| step.column);
-        let header_fault = |reason| Fault { column: first, reason };
-        let nulls = take_slice(rest, steps.len().div_ceil(8)).map_err(header_fault)?;
-        let element_start = self.elements.len();
-        self.elements.extend_from_slice(template);
+    /// Appends one struct to `elements`, read from the front of `rest`, which is the tail of the rows. The pointers in
+    /// it are relative to a list that begins where the heap does.
+    #[inline(always)]
+    pub fn write(
+        &mut self,
+        steps: &[Step],
+        template: &[u8],
+        elements: &mut Vec<u8>,
+        rest: &mut &'a [u8],
+    ) -> Result<(), Fault> {
+        let header_fault = |reason| Fault { column: steps.first().map_or(0, |step| step.column), reason };
+        let mut tail = *rest;
+        let nulls = take_slice(&mut tail, steps.len().div_ceil(8)).map_err(header_fault)?;
+        let element_start = elements.len();
+        elements.extend_from_slice(template);
+        let bytes = elements.get_mut(element_start..).unwrap_or_default();
+        let mut element = Element { bytes, word: element_start / 8 };
         for (steps, &nulls) in steps.chunks(8).zip(nulls) {
             let mut nulls = nulls;
             for step in steps {
                 let is_null = nulls & 1 == 1;
                 nulls >>= 1;
                 if is_null {
-                    let element = self.elements.get_mut(element_start..).unwrap_or_default();
-                    if let Some(byte) = element.get_mut(step.null_byte as usize) {
+                    if let Some(byte) = element.bytes.get_mut(step.null_byte as usize) {
                         *byte &= !step.null_mask;
                     }
-                } else {
-                    let result = self.value(step, element_start, rest);
-                    result.map_err(|reason| Fault { column: step.column, reason })?;
+                } else if let Err(reason) = self.value(step, &mut element, &mut tail) {
+                    *rest = tail;
+                    return Err(Fault { column: step.column, reason });
                 }
             }
         }
+        *rest = tail;
         Ok(())
     }
 
     #[inline(always)]
-    fn value(&mut self, step: &Step, element_start: usize, rest: &mut &'a [u8]) -> Result<(), ValueError> {
+    fn value(&mut self, step: &Step, element: &mut Element<'_>, rest: &mut &'a [u8]) -> Result<(), ValueError> {
         let place = step.place;
-        let element = self.elements.get_mut(element_start..).unwrap_or_default();
         match step.read {
-            Read::Copy1 => store(element, place, *take::<1>(rest)?),
-            Read::Copy2 => store(element, place, *take::<2>(rest)?),
-            Read::Copy4 => store(element, place, *take::<4>(rest)?),
-            Read::Copy8 => store(element, place, *take::<8>(rest)?),
+            Read::Copy1 => element.store(place, *take::<1>(rest)?),
+            Read::Copy2 => element.store(place, *take::<2>(rest)?),
+            Read::Copy4 => element.store(place, *take::<4>(rest)?),
+            Read::Copy8 => element.store(place, *take::<8>(rest)?),
             Read::Signed3 => {
                 let &[low, middle, high] = take(rest)?;
-                store(element, place, (i32::from_le_bytes([0, low, middle, high]) >> 8).to_le_bytes());
+                element.store(place, (i32::from_le_bytes([0, low, middle, high]) >> 8).to_le_bytes());
             }
             Read::Unsigned3 => {
                 let &[low, middle, high] = take(rest)?;
-                store(element, place, [low, middle, high, 0]);
+                element.store(place, [low, middle, high, 0]);
             }
-            Read::Year => store(element, place, temporal::year(take::<1>(rest)?[0]).to_le_bytes()),
+            Read::Year => element.store(place, temporal::year(take::<1>(rest)?[0]).to_le_bytes()),
             Read::Bit { bytes } => {
-                store(element, place, bits::big_endian(take_slice(rest, bytes.into())?).to_le_bytes());
+                element.store(place, bits::big_endian(take_slice(rest, bytes.into())?).to_le_bytes());
             }
             Read::Enum { bytes } => {
                 let index = bits::little_endian(take_slice(rest, bytes.into())?) as u16;
-                store(element, place, index.to_le_bytes());
+                element.store(place, index.to_le_bytes());
             }
             Read::Set { bytes } => {
-                store(element, place, bits::little_endian(take_slice(rest, bytes.into())?).to_le_bytes());
+                element.store(place, bits::little_endian(take_slice(rest, bytes.into())?).to_le_bytes());
             }
-            Read::Date => store(element, place, temporal::date(*take(rest)?)?.to_le_bytes()),
+            Read::Date => element.store(place, temporal::date(*take(rest)?)?.to_le_bytes()),
             Read::DateTime2 { fraction } => {
                 let whole = *take(rest)?;
                 let value = temporal::datetime2(whole, take_slice(rest, fraction.into())?)?;
-                store(element, place, value.to_le_bytes());
+                element.store(place, value.to_le_bytes());
             }
             Read::Timestamp2 { fraction } => {
                 let whole = *take(rest)?;
                 let value = temporal::timestamp2(whole, take_slice(rest, fraction.into())?)?;
-                store(element, place, value.to_le_bytes());
+                element.store(place, value.to_le_bytes());
             }
             Read::Time2 { fraction } => {
                 let whole = *take(rest)?;
                 let value = temporal::time2(whole, take_slice(rest, fraction.into())?)?;
-                store(element, place, value.to_le_bytes());
+                element.store(place, value.to_le_bytes());
             }
-            Read::DateTimeOld => store(element, place, temporal::datetime_old(*take(rest)?)?.to_le_bytes()),
-            Read::TimestampOld => store(element, place, temporal::timestamp_old(*take(rest)?).to_le_bytes()),
-            Read::TimeOld => store(element, place, temporal::time_old(*take(rest)?)?.to_le_bytes()),
+            Read::DateTimeOld => element.store(place, temporal::datetime_old(*take(rest)?)?.to_le_bytes()),
+            Read::TimestampOld => element.store(place, temporal::timestamp_old(*take(rest)?).to_le_bytes()),
+            Read::TimeOld => element.store(place, temporal::time_old(*take(rest)?)?.to_le_bytes()),
             Read::Utf8 { prefix } => {
                 let length = take_length(rest, prefix)?;
                 let source = *rest;
@@ -210,20 +231,20 @@ impl<'a> ImageWriter<'_, 'a> {
                     self.replace_invalid(start, bytes, step.column);
                 }
                 let placed = heap::end_text(self.heap, start)?;
-                self.point(step, element_start, placed);
+                self.point(step, element, placed);
             }
             Read::Decimal(format) => {
                 let image = take_slice(rest, format.bytes())?;
                 let placed = self.decimal(format, image)?;
-                self.point(step, element_start, placed);
+                self.point(step, element, placed);
             }
             Read::Json { prefix, json } => {
-                if let Partial::Never = self.partial {
+                if let Partial::Never = self.kind.partial {
                     let document = take_prefixed(rest, prefix)?;
                     let placed = self.json(document, step.column)?;
-                    self.point(step, element_start, placed);
+                    self.point(step, element, placed);
                 } else {
-                    self.json_of_partial(step, prefix, json, element_start, rest)?;
+                    self.json_of_partial(step, prefix, json, element, rest)?;
                 }
             }
             Read::Data { prefix, bytes_min } => {
@@ -236,7 +257,7 @@ impl<'a> ImageWriter<'_, 'a> {
                     self.heap.advance(missing);
                 }
                 let placed = heap::end_data(self.heap, start)?;
-                self.point(step, element_start, placed);
+                self.point(step, element, placed);
             }
             Read::Skip(CellLength::Fixed(bytes)) => {
                 take_slice(rest, bytes)?;
@@ -244,14 +265,14 @@ impl<'a> ImageWriter<'_, 'a> {
             Read::Skip(CellLength::Prefixed(prefix)) | Read::SkipJson { prefix } => {
                 take_prefixed(rest, prefix)?;
             }
-            _ => self.uncommon(step, element_start, rest)?,
+            _ => self.uncommon(step, element, rest)?,
         }
         Ok(())
     }
 
     /// Kinds of columns that are seldom seen, kept out of the loop.
     #[inline(never)]
-    fn uncommon(&mut self, step: &Step, element_start: usize, rest: &mut &'a [u8]) -> Result<(), ValueError> {
+    fn uncommon(&mut self, step: &Step, element: &mut Element<'_>, rest: &mut &'a [u8]) -> Result<(), ValueError> {
         let start = heap::start(self.heap);
         let placed = match step.read {
             Read::Text { prefix, charset } => {
@@ -289,19 +310,18 @@ impl<'a> ImageWriter<'_, 'a> {
             }
             _ => return Ok(()),
         };
-        self.point(step, element_start, placed);
+        self.point(step, element, placed);
         Ok(())
     }
 
     /// The pointer of a step: its offset counts from the word behind it, in a list that begins where the heap does.
     #[inline(always)]
-    fn point(&mut self, step: &Step, element_start: usize, placed: Placed) {
+    fn point(&self, step: &Step, element: &mut Element<'_>, placed: Placed) {
         let target = (placed.start_byte - self.blob_start) / 8;
-        let behind = (element_start + step.place as usize) / 8 + 1;
+        let behind = element.word + step.place as usize / 8 + 1;
         let lower = ((target as u32).wrapping_sub(behind as u32)) << 2 | 1;
         let pointer = u64::from(placed.upper) << 32 | u64::from(lower);
-        let element = self.elements.get_mut(element_start..).unwrap_or_default();
-        store(element, step.place, pointer.to_le_bytes());
+        element.store(step.place, pointer.to_le_bytes());
     }
 
     #[inline(always)]
@@ -343,12 +363,12 @@ impl<'a> ImageWriter<'_, 'a> {
         step: &Step,
         prefix: u8,
         json: u16,
-        element_start: usize,
+        element: &mut Element<'_>,
         rest: &mut &'a [u8],
     ) -> Result<(), ValueError> {
         let bytes = take_prefixed(rest, prefix)?;
         let json = usize::from(json);
-        let placed = match self.partial {
+        let placed = match self.kind.partial {
             Partial::After(partial_bits) if partial_bits.get(json / 8).is_some_and(|bits| bits >> (json % 8) & 1 == 1) => {
                 let range = self.scratch.documents.get(json).cloned().unwrap_or_default();
                 let before = self.rows.get(range).unwrap_or_default();
@@ -374,7 +394,7 @@ impl<'a> ImageWriter<'_, 'a> {
             }
             _ => self.json(bytes, step.column)?,
         };
-        self.point(step, element_start, placed);
+        self.point(step, element, placed);
         Ok(())
     }
 
@@ -406,7 +426,7 @@ impl<'a> ImageWriter<'_, 'a> {
 
     #[cold]
     fn cell(&mut self, column: u16, state: CellState, payload: &[u8]) {
-        self.cells.push(EncodedCell { row: self.row, column, image: self.image, state, payload: payload.to_vec() });
+        self.cells.push(EncodedCell { row: self.row, column, image: self.kind.image, state, payload: payload.to_vec() });
     }
 }
 

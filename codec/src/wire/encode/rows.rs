@@ -2,12 +2,12 @@
 
 use super::error::EncodeError;
 use super::heap::BLOB_WORDS_MAX;
-use super::image::{Fault, ImagePlan, ImageWriter, Partial, Scratch};
+use super::image::{Fault, ImageKind, ImagePlan, ImageWriter, Partial, Scratch};
 use super::program::{RowProgram, Step};
 use crate::mysql::rows::{RowOperation, RowsEvent, bit};
 use crate::mysql::value::ValueError;
 use crate::mysql::value::buffer::TextBuffer;
-use crate::wire::encoded::{EncodedCell, EncodedRows, Image, ListRef, Op};
+use crate::wire::encoded::{EncodedRows, Image, ListRef, Op};
 
 /// What all pieces of one event may take together, unless the caller says otherwise. A row of one byte may become a
 /// struct of every column that its table ever had: an event of 1 MiB of them in a table of 4096 columns, 32 GiB.
@@ -176,53 +176,42 @@ impl<'a> Pieces<'_, 'a> {
     fn piece(&mut self, heap: &mut TextBuffer, bytes_max: usize) -> Result<EncodedRows, EncodeError> {
         heap.pad_to_word();
         let blob_start = heap.len();
+        let (program, event) = (self.program, self.event);
+        let rows_bytes = event.rows.len();
         let RowsEncoder { before, after, scratch, .. } = &mut *self.encoder;
         before.elements.clear();
         after.elements.clear();
-        let mut cells: Vec<EncodedCell> = Vec::new();
-        let mut count = 0_u32;
+        let kind = ImageKind { image: Image::After, partial: Partial::Never };
+        let mut writer =
+            ImageWriter { program, rows: event.rows, heap, blob_start, scratch, cells: Vec::new(), row: 0, kind };
         while !self.rest.is_empty() || self.rowless {
             let row_start = self.rest;
-            let marks = (heap.len(), before.elements.len(), after.elements.len(), cells.len());
-            let mut writer = RowWriter {
-                program: self.program,
-                event: self.event,
-                heap: &mut *heap,
-                blob_start,
-                scratch: &mut *scratch,
-                cells: &mut cells,
-                row: count,
-            };
-            writer.row(before, after, &mut self.rest)?;
+            let marks = (writer.heap.len(), before.elements.len(), after.elements.len(), writer.cells.len());
+            write_row(&mut writer, event, before, after, &mut self.rest)?;
             if self.rest.len() == row_start.len() && !self.rowless {
-                return Err(EncodeError::EmptyRow {
-                    table: self.program.table.clone(),
-                    offset: self.event.rows.len() - self.rest.len(),
-                    rows_bytes: self.event.rows.len(),
-                });
+                let offset = rows_bytes - self.rest.len();
+                return Err(EncodeError::EmptyRow { table: program.table.clone(), offset, rows_bytes });
             }
-            let bytes = heap.len() - blob_start + before.elements.len() + after.elements.len() + 16;
-            if bytes > bytes_max && count > 0 {
+            let bytes = writer.heap.len() - blob_start + before.elements.len() + after.elements.len() + 16;
+            if bytes > bytes_max && writer.row > 0 {
                 // This row begins the next piece.
                 self.rest = row_start;
-                heap.truncate(marks.0);
+                writer.heap.truncate(marks.0);
                 before.elements.truncate(marks.1);
                 after.elements.truncate(marks.2);
-                cells.truncate(marks.3);
+                writer.cells.truncate(marks.3);
                 break;
             }
             if bytes / 8 > BLOB_WORDS_MAX {
-                return Err(EncodeError::RowTooLarge {
-                    table: self.program.table.clone(),
-                    bytes,
-                    bytes_max: BLOB_WORDS_MAX * 8,
-                });
+                let bytes_max = BLOB_WORDS_MAX * 8;
+                return Err(EncodeError::RowTooLarge { table: program.table.clone(), bytes, bytes_max });
             }
-            count += 1;
+            writer.row += 1;
             self.rowless = false;
         }
-        let before_list = self.append_list(ListOf::Before, heap, blob_start, count);
-        let after_list = self.append_list(ListOf::After, heap, blob_start, count);
+        let ImageWriter { cells, row: count, heap, .. } = writer;
+        let before_list = append_list(program, before, heap, blob_start, count);
+        let after_list = append_list(program, after, heap, blob_start, count);
         let present = |list: &ListPlan, bitmap: &[u8]| match list.is_there && !list.is_full {
             true => Some(Box::from(bitmap)),
             false => None,
@@ -240,153 +229,127 @@ impl<'a> Pieces<'_, 'a> {
             before: before_list,
             after: after_list,
             blob: blob_start..heap.len(),
-            before_present: present(&self.encoder.before, self.event.before_bitmap),
-            after_present: present(&self.encoder.after, self.event.after_bitmap),
+            before_present: present(before, self.event.before_bitmap),
+            after_present: present(after, self.event.after_bitmap),
             cells,
         })
     }
-
-    /// Puts the structs behind the heap. Their pointers were made as if the list began where the heap does: what lies
-    /// between is taken off each.
-    fn append_list(&self, which: ListOf, heap: &mut TextBuffer, blob_start: usize, count: u32) -> Option<ListRef> {
-        let list = match which {
-            ListOf::Before => &self.encoder.before,
-            ListOf::After => &self.encoder.after,
-        };
-        if !list.is_there {
-            return None;
-        }
-        let tag_word = (heap.len() - blob_start) / 8;
-        let (data_words, pointers) = (self.program.data_words, self.program.pointers);
-        let tag = u64::from(count) << 2 | u64::from(data_words) << 32 | u64::from(pointers) << 48;
-        heap.push_word(tag, 8);
-        let shift = ((tag_word + 1) as u32) << 2;
-        let element_bytes = self.program.template.len();
-        let data_bytes = usize::from(data_words) * 8;
-        let elements = &list.elements;
-        let target = heap.room_for(elements.len());
-        if element_bytes > 0 {
-            for (to, from) in target.chunks_exact_mut(element_bytes).zip(elements.chunks_exact(element_bytes)) {
-                let (Some((to_data, to_pointers)), Some((data, pointers))) =
-                    (to.split_at_mut_checked(data_bytes), from.split_at_checked(data_bytes))
-                else {
-                    continue;
-                };
-                to_data.copy_from_slice(data);
-                for (to, from) in to_pointers.as_chunks_mut::<8>().0.iter_mut().zip(pointers.as_chunks::<8>().0) {
-                    let pointer = u64::from_le_bytes(*from);
-                    // The upper half of a list pointer is never 0, so that only the null pointer is.
-                    let shift = if pointer == 0 { 0 } else { shift };
-                    let lower = (pointer as u32).wrapping_sub(shift);
-                    *to = (pointer & !0xffff_ffff | u64::from(lower)).to_le_bytes();
-                }
-            }
-        }
-        heap.advance(elements.len());
-        Some(ListRef { tag_word: tag_word as u32, words: (elements.len() / 8) as u32 })
-    }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum ListOf {
-    Before,
-    After,
-}
-
-/// What the images of one row are written with.
-struct RowWriter<'w, 'a> {
-    program: &'w RowProgram,
-    event: &'w RowsEvent<'a>,
-    heap: &'w mut TextBuffer,
+/// Puts the structs behind the heap. Their pointers were made as if the list began where the heap does: what lies
+/// between is taken off each.
+fn append_list(
+    program: &RowProgram,
+    list: &ListPlan,
+    heap: &mut TextBuffer,
     blob_start: usize,
-    scratch: &'w mut Scratch,
-    cells: &'w mut Vec<EncodedCell>,
-    row: u32,
+    count: u32,
+) -> Option<ListRef> {
+    if !list.is_there {
+        return None;
+    }
+    let tag_word = (heap.len() - blob_start) / 8;
+    let (data_words, pointers) = (program.data_words, program.pointers);
+    let tag = u64::from(count) << 2 | u64::from(data_words) << 32 | u64::from(pointers) << 48;
+    heap.push_word(tag, 8);
+    let shift = ((tag_word + 1) as u32) << 2;
+    let element_bytes = program.template.len();
+    let data_bytes = usize::from(data_words) * 8;
+    let elements = &list.elements;
+    let target = heap.room_for(elements.len());
+    if element_bytes > 0 {
+        for (to, from) in target.chunks_exact_mut(element_bytes).zip(elements.chunks_exact(element_bytes)) {
+            let (Some((to_data, to_pointers)), Some((data, pointers))) =
+                (to.split_at_mut_checked(data_bytes), from.split_at_checked(data_bytes))
+            else {
+                continue;
+            };
+            to_data.copy_from_slice(data);
+            for (to, from) in to_pointers.as_chunks_mut::<8>().0.iter_mut().zip(pointers.as_chunks::<8>().0) {
+                let pointer = u64::from_le_bytes(*from);
+                // The upper half of a list pointer is never 0, so that only the null pointer is.
+                let shift = if pointer == 0 { 0 } else { shift };
+                let lower = (pointer as u32).wrapping_sub(shift);
+                *to = (pointer & !0xffff_ffff | u64::from(lower)).to_le_bytes();
+            }
+        }
+    }
+    heap.advance(elements.len());
+    Some(ListRef { tag_word: tag_word as u32, words: (elements.len() / 8) as u32 })
 }
 
-impl<'a> RowWriter<'_, 'a> {
-    #[inline]
-    fn row(
-        &mut self,
-        before: &mut ListPlan,
-        after: &mut ListPlan,
-        rest: &mut &'a [u8],
-    ) -> Result<(), EncodeError> {
-        if before.is_there {
-            let partial = if self.event.is_partial { Partial::Before } else { Partial::Never };
-            if self.event.is_partial {
-                self.scratch.documents.fill(0..0);
-            }
-            self.image(Image::Before, before, partial, rest)?;
+/// The images of one row, from the front of `rest`.
+#[inline(always)]
+fn write_row<'a>(
+    writer: &mut ImageWriter<'_, 'a>,
+    event: &RowsEvent<'a>,
+    before: &mut ListPlan,
+    after: &mut ListPlan,
+    rest: &mut &'a [u8],
+) -> Result<(), EncodeError> {
+    if before.is_there {
+        let partial = if event.is_partial { Partial::Before } else { Partial::Never };
+        if event.is_partial {
+            writer.scratch.documents.fill(0..0);
         }
-        if after.is_there {
-            let partial = if self.event.is_partial { self.partial_bits(rest)? } else { Partial::Never };
-            self.image(Image::After, after, partial, rest)?;
-        }
-        Ok(())
+        writer.kind = ImageKind { image: Image::Before, partial };
+        write_image(writer, before, rest)?;
     }
-
-    #[inline]
-    fn image(
-        &mut self,
-        image: Image,
-        list: &mut ListPlan,
-        partial: Partial<'_>,
-        rest: &mut &'a [u8],
-    ) -> Result<(), EncodeError> {
-        let ListPlan { is_full, plan, elements, .. } = list;
-        let (steps, template): (&[Step], &[u8]) = match is_full {
-            true => (&self.program.steps, &self.program.template),
-            false => (&plan.steps, &plan.template),
-        };
-        let mut writer = ImageWriter {
-            program: self.program,
-            rows: self.event.rows,
-            heap: self.heap,
-            blob_start: self.blob_start,
-            elements,
-            scratch: self.scratch,
-            cells: self.cells,
-            row: self.row,
-            image,
-            partial,
-        };
-        writer.write(steps, template, rest).map_err(|fault| self.fault(fault, rest))
+    if after.is_there {
+        let partial = if event.is_partial { partial_bits(writer, rest)? } else { Partial::Never };
+        writer.kind = ImageKind { image: Image::After, partial };
+        write_image(writer, after, rest)?;
     }
+    Ok(())
+}
 
-    /// The head of an after image of PARTIAL_UPDATE_ROWS: options (length-encoded), and where its lowest bit is set
-    /// one bit for each JSON column of the table, in the image or not.
-    fn partial_bits(&self, rest: &mut &'a [u8]) -> Result<Partial<'a>, EncodeError> {
-        const PARTIAL_JSON: u8 = 1;
-        let cut = |rest: &[u8]| EncodeError::Header {
-            table: self.program.table.clone(),
-            offset: self.event.rows.len() - rest.len(),
-            rows_bytes: self.event.rows.len(),
-        };
-        let (&options, tail) = rest.split_first().ok_or_else(|| cut(rest))?;
-        // Options above 250 would take more bytes; there is only this one.
-        if options > PARTIAL_JSON {
-            return Err(cut(rest));
-        }
-        *rest = tail;
-        if options & PARTIAL_JSON == 0 {
-            return Ok(Partial::After(&[]));
-        }
-        let (bits, tail) =
-            rest.split_at_checked(self.program.json_columns.div_ceil(8)).ok_or_else(|| cut(rest))?;
-        *rest = tail;
-        Ok(Partial::After(bits))
+#[inline(never)]
+fn write_image<'a>(
+    writer: &mut ImageWriter<'_, 'a>,
+    list: &mut ListPlan,
+    rest: &mut &'a [u8],
+) -> Result<(), EncodeError> {
+    let ListPlan { is_full, plan, elements, .. } = list;
+    let program = writer.program;
+    let (steps, template): (&[Step], &[u8]) = match is_full {
+        true => (&program.steps, &program.template),
+        false => (&plan.steps, &plan.template),
+    };
+    writer.write(steps, template, elements, rest).map_err(|fault| describe(writer, fault, rest))
+}
+
+/// The head of an after image of PARTIAL_UPDATE_ROWS: options (length-encoded), and where its lowest bit is set one
+/// bit for each JSON column of the table, in the image or not.
+fn partial_bits<'a>(writer: &ImageWriter<'_, 'a>, rest: &mut &'a [u8]) -> Result<Partial<'a>, EncodeError> {
+    const PARTIAL_JSON: u8 = 1;
+    let cut = |rest: &[u8]| EncodeError::Header {
+        table: writer.program.table.clone(),
+        offset: writer.rows.len() - rest.len(),
+        rows_bytes: writer.rows.len(),
+    };
+    let (&options, tail) = rest.split_first().ok_or_else(|| cut(rest))?;
+    // Options above 250 would take more bytes; there is only this one.
+    if options > PARTIAL_JSON {
+        return Err(cut(rest));
     }
+    *rest = tail;
+    if options & PARTIAL_JSON == 0 {
+        return Ok(Partial::After(&[]));
+    }
+    let (bits, tail) =
+        rest.split_at_checked(writer.program.json_columns.div_ceil(8)).ok_or_else(|| cut(rest))?;
+    *rest = tail;
+    Ok(Partial::After(bits))
+}
 
-    #[cold]
-    fn fault(&self, fault: Fault, rest: &[u8]) -> EncodeError {
-        let Fault { column, reason } = fault;
-        let (offset, rows_bytes) = (self.event.rows.len() - rest.len(), self.event.rows.len());
-        let table = self.program.table.clone();
-        match self.program.columns.get(usize::from(column)) {
-            Some(name) => EncodeError::Value { table, column: name.clone(), offset, rows_bytes, reason },
-            None => EncodeError::Header { table, offset, rows_bytes },
-        }
+#[cold]
+fn describe(writer: &ImageWriter<'_, '_>, fault: Fault, rest: &[u8]) -> EncodeError {
+    let Fault { column, reason } = fault;
+    let (offset, rows_bytes) = (writer.rows.len() - rest.len(), writer.rows.len());
+    let table = writer.program.table.clone();
+    match writer.program.columns.get(usize::from(column)) {
+        Some(name) => EncodeError::Value { table, column: name.clone(), offset, rows_bytes, reason },
+        None => EncodeError::Header { table, offset, rows_bytes },
     }
 }
 

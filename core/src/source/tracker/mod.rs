@@ -158,6 +158,8 @@ pub struct Tracker {
     asked_schema: Option<(String, String)>,
     outputs: VecDeque<TrackerOutput>,
     error: Option<SourceError>,
+    /// An error was told: nothing goes on before the next connection.
+    failed: bool,
     /// A batch is due, also an empty one.
     changed: bool,
     /// Table versions were resolved since the registry was last made durable.
@@ -218,6 +220,7 @@ impl Tracker {
             asked_schema: None,
             outputs: VecDeque::new(),
             error: None,
+            failed: false,
             changed: false,
             resolved: false,
             received_us: 0,
@@ -253,6 +256,7 @@ impl Tracker {
     pub fn connected(&mut self, connection: &Connected) {
         self.outputs.retain(|output| !matches!(output, TrackerOutput::Need(_)));
         self.error = None;
+        self.failed = false;
         self.reread = None;
         self.asked_schema = None;
         self.just_read = None;
@@ -271,7 +275,9 @@ impl Tracker {
 
     /// Events as they arrived: `ranges` of `chunk`, each a whole event with its header, without the packet's 0x00.
     pub fn events(&mut self, chunk: Bytes, ranges: &[Range<usize>], received_us: i64) {
-        self.stream.push(chunk, ranges, received_us);
+        if !self.failed {
+            self.stream.push(chunk, ranges, received_us);
+        }
     }
 
     /// What [`poll`](Self::poll) waits for, if anything.
@@ -302,9 +308,7 @@ impl Tracker {
     /// The prepared transaction cannot be read again: the next poll halts, before the position passes its XA COMMIT.
     pub fn refetch_failed(&mut self, reason: &str) {
         if let Some(reread) = self.reread.take() {
-            self.stream.clear();
-            self.abort_open();
-            self.error = Some(reread.lost(reason));
+            self.fail(reread.lost(reason));
         }
     }
 
@@ -336,6 +340,9 @@ impl Tracker {
             if let Some(error) = self.error.take() {
                 return Err(error);
             }
+            if self.failed {
+                return Ok(None);
+            }
             self.switch_interest()?;
             match self.advance() {
                 Ok(Progress::More) => {}
@@ -347,9 +354,8 @@ impl Tracker {
                     }
                 }
                 Err(error) => {
-                    self.stream.clear();
+                    self.fail(error);
                     self.flush()?;
-                    self.error = Some(error);
                 }
             }
         }
@@ -374,6 +380,16 @@ impl Tracker {
             self.stream = stream;
             progress
         }
+    }
+
+    /// What is open stays so until the next connection, which aborts it.
+    fn fail(&mut self, error: SourceError) {
+        self.failed = true;
+        self.error = Some(error);
+        self.stream.clear();
+        self.reread_stream.clear();
+        self.reread = None;
+        self.asked_schema = None;
     }
 
     fn notice(&mut self, notice: Notice) {
