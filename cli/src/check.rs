@@ -72,15 +72,18 @@ async fn ask(options: Opts, timeout: Duration) -> Result<Seen, Failure> {
 }
 
 fn failure(address: &str, error: mysql_async::Error) -> Failure {
-    let (exit, hint) = match &error {
+    let (exit, reason, hint) = match &error {
         mysql_async::Error::Server(server) if matches!(server.code, 1044 | 1045) => {
-            (Exit::Refused, " (check user, password, and the host part of the account)")
+            (Exit::Refused, server.to_string(), " (check user, password, and the host part of the account)")
         }
-        mysql_async::Error::Server(_) => (Exit::Refused, ""),
-        mysql_async::Error::Io(_) => (Exit::Unreachable, " (is the server running there, and does it listen on TCP?)"),
-        _ => (Exit::Refused, ""),
+        mysql_async::Error::Server(server) => (Exit::Refused, server.to_string(), ""),
+        mysql_async::Error::Io(mysql_async::IoError::Io(io)) => {
+            (Exit::Unreachable, io.to_string(), " (is the server running there, and does it listen on TCP?)")
+        }
+        mysql_async::Error::Io(io) => (Exit::Unreachable, io.to_string(), ""),
+        _ => (Exit::Refused, error.to_string(), ""),
     };
-    Failure::new(exit, anyhow::anyhow!("{address}: {error}{hint}"))
+    Failure::new(exit, anyhow::anyhow!("{address}: {reason}{hint}"))
 }
 
 fn render(seen: &Seen, findings: &[Finding], style: Style) -> String {
@@ -136,7 +139,7 @@ mod tests {
                 password_env: password_env.map(str::to_owned),
                 timeout: Duration::from_secs(1),
             };
-            let failure = options(&arguments).err().expect("refused");
+            let failure = options(&arguments).expect_err("refused");
             assert!(failure.error.to_string().contains(word), "{:#}", failure.error);
             assert_eq!(failure.exit, Exit::Usage);
         };

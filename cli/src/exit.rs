@@ -64,7 +64,7 @@ impl Failure {
         if is_broken_pipe(&self.error) {
             return Exit::Done;
         }
-        eprintln!("{} {:#}", crate::style::error_label(), self.error);
+        eprintln!("{} {}", crate::style::error_label(), self.error);
         self.exit
     }
 }
@@ -91,8 +91,8 @@ impl From<ClientError> for Failure {
 /// Writing our output failed.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        let exit = Exit::BadInput;
-        Self { exit, error: anyhow::Error::new(error).context("cannot write the output") }
+        let told = format!("cannot write the output: {error}");
+        Self { exit: Exit::BadInput, error: anyhow::Error::new(error).context(told) }
     }
 }
 

@@ -47,8 +47,10 @@ impl Printer {
             Format::Text => {
                 self.head(out, context, Colour::Magenta, "DDL");
                 let statement: String = ddl.statement.split_whitespace().collect::<Vec<_>>().join(" ");
-                self.style.paint(out, Colour::Bold, ddl.database);
-                out.push(b' ');
+                if !ddl.database.is_empty() {
+                    self.style.paint(out, Colour::Bold, &printable(ddl.database));
+                    out.push(b' ');
+                }
                 out.extend_from_slice(cut(&printable(&statement), 4 * VALUE_CHARS_MAX).as_bytes());
                 out.push(b'\n');
             }
@@ -143,9 +145,27 @@ fn is_missing(value: &Value<'_>) -> bool {
     matches!(value, Value::Absent | Value::Masked)
 }
 
-/// As in JSON, cut to what a terminal can show.
+/// As in JSON, but without quotes where there is nothing to mistake; cut to what a terminal can show.
 fn shown(value: &JsonValue<'_>) -> Result<String, String> {
-    let text = simd_json::to_string(value).map_err(|error| error.to_string())?;
+    let json = || simd_json::to_string(value).map_err(|error| error.to_string());
+    let text = match value.value {
+        Value::Null => "NULL".to_owned(),
+        Value::Decimal(text) | Value::Json(text) | Value::Inet6(text) | Value::Inet4(text) | Value::Uuid(text) => {
+            text.to_owned()
+        }
+        Value::Date(_) | Value::DateTime(_) | Value::Timestamp(_) | Value::Time(_) | Value::Enum(_) | Value::Set(_) => {
+            json()?.trim_matches('"').to_owned()
+        }
+        Value::Bytes(bytes) | Value::Geometry(bytes) => {
+            let shown = bytes.iter().take(VALUE_CHARS_MAX).map(|byte| format!("{byte:02x}"));
+            let hex = format!("0x{}", shown.collect::<String>());
+            return Ok(match bytes.len() <= VALUE_CHARS_MAX / 2 {
+                true => hex,
+                false => format!("{}… ({} bytes)", hex.get(..VALUE_CHARS_MAX).unwrap_or(&hex), bytes.len()),
+            });
+        }
+        _ => json()?,
+    };
     Ok(cut(&printable(&text), VALUE_CHARS_MAX))
 }
 

@@ -80,7 +80,7 @@ fn people_see_the_key_and_what_changed() {
         let expected = format!("2026-01-31 08:00:00.000001 {expected}\n");
         assert_eq!(line(Format::Text, Style::Plain, op, before, after), expected);
     };
-    check(Op::Insert, None, Some((1, "a", None)), "INSERT shop.orders  id=1  note=\"a\"  more=null");
+    check(Op::Insert, None, Some((1, "a", None)), "INSERT shop.orders  id=1  note=\"a\"  more=NULL");
     check(Op::Delete, Some((1, "a", Some("b"))), None, "DELETE shop.orders  id=1  note=\"a\"  more=\"b\"");
     check(
         Op::Update,

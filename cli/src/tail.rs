@@ -1,6 +1,7 @@
 //! `tail`: rows as they are committed.
 
 use std::io::{IsTerminal, stderr, stdout};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use millstream_client::asynchronous::Client;
@@ -26,7 +27,10 @@ fn config(arguments: &TailArguments) -> ClientConfig {
         .client_name(concat!("millstream tail ", env!("CARGO_PKG_VERSION")))
         .filter(arguments.filter.filter())
         .start(start)
-        .on_notice(tell);
+        .on_notice({
+            let retry_told = Mutex::new(None);
+            move |notice| tell(notice, &retry_told)
+        });
     if let Some(name) = &arguments.subscription {
         config = config.subscription(name);
     }
@@ -36,10 +40,21 @@ fn config(arguments: &TailArguments) -> ClientConfig {
     config
 }
 
+/// While a server is away, one line in so long says so.
+const RETRY_LINE_EVERY: Duration = Duration::from_secs(5);
+
 /// What happens to the connection: always where something is wrong, else only where a person looks.
-fn tell(notice: &Notice) {
+fn tell(notice: &Notice, retry_told: &Mutex<Option<Instant>>) {
+    let mut retry_told = retry_told.lock().unwrap_or_else(PoisonError::into_inner);
     match notice {
-        Notice::Retrying { .. } => eprintln!("{} {notice}", warning_label()),
+        Notice::Retrying { .. } => {
+            let now = Instant::now();
+            if retry_told.is_none_or(|told| now >= told + RETRY_LINE_EVERY) {
+                *retry_told = Some(now);
+                eprintln!("{} {notice}", warning_label());
+            }
+        }
+        Notice::Subscribed { .. } if retry_told.take().is_some() => eprintln!("{} {notice}", note_label()),
         Notice::Waiting { .. } | Notice::Redirected { .. } => eprintln!("{} {notice}", note_label()),
         _ if stderr().is_terminal() => eprintln!("{} {notice}", note_label()),
         _ => {}
@@ -56,7 +71,7 @@ enum End {
 async fn follow(arguments: &TailArguments) -> Result<Exit, Failure> {
     let mut interrupted = std::pin::pin!(interrupted());
     let mut client = tokio::select! {
-        client = Client::connect(config(arguments)) => client?,
+        client = Client::connect(config(arguments)) => client.map_err(with_hint)?,
         () = &mut interrupted => return Ok(Exit::Done),
     };
     let printer = Printer { format: arguments.format, style: Style::of_stdout() };
@@ -100,6 +115,19 @@ async fn follow(arguments: &TailArguments) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// What this program can do about it.
+fn with_hint(error: ClientError) -> Failure {
+    let hint = match &error {
+        ClientError::Refused { code, .. } if code == "subscription_busy" => "; --standby waits for it",
+        ClientError::Refused { code, .. } if code == "access_denied" => " (--user, MILLSTREAM_USER, MILLSTREAM_PASSWORD)",
+        ClientError::Connect { .. } => "; --server or MILLSTREAM_SERVER names another",
+        _ => "",
+    };
+    let told = format!("{error}{hint}");
+    let failure = Failure::from(error);
+    Failure { error: failure.error.context(told), ..failure }
 }
 
 async fn idle(since: Instant, timeout: Option<Duration>) {

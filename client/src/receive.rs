@@ -64,7 +64,9 @@ impl Message {
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum ReceiveError {
-    #[error("a message of {0} segments (the most is {SEGMENTS_MAX})")]
+    #[error(
+        "a message of {0} segments, where the most is {SEGMENTS_MAX}; is this the client port of a millstreamd?"
+    )]
     Segments(u64),
     #[error("a message of {bytes} bytes (the most is {bytes_max})")]
     TooLarge { bytes: u64, bytes_max: u64 },

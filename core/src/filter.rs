@@ -109,7 +109,10 @@ impl Filter {
             return Err(FilterError { complaints: vec![complaint] });
         }
         let mut compile = |texts: &[String]| -> Vec<Pattern> {
-            texts.iter().filter_map(|text| Pattern::compile(text).map_err(|reason| complaints.push(reason)).ok()).collect()
+            texts
+                .iter()
+                .filter_map(|text| Pattern::compile(text).map_err(|reason| complaints.push(reason)).ok())
+                .collect()
         };
         let include = compile(&spec.include);
         let exclude = compile(&spec.exclude);
@@ -134,7 +137,15 @@ impl Filter {
     pub fn everything() -> Self {
         let spec = FilterSpec::default();
         let key = canonical(&spec, Kinds::ALL);
-        Self { include: Vec::new(), exclude: Vec::new(), columns: Vec::new(), kinds: Kinds::ALL, ddl: true, key, allowed: None }
+        Self {
+            include: Vec::new(),
+            exclude: Vec::new(),
+            columns: Vec::new(),
+            kinds: Kinds::ALL,
+            ddl: true,
+            key,
+            allowed: None,
+        }
     }
 
     pub fn matches_table(&self, database: &str, table: &str) -> bool {
@@ -156,8 +167,8 @@ impl Filter {
             if !pattern.matches(&schema.database, &schema.table) {
                 continue;
             }
-            let wanted = wanted
-                .get_or_insert_with(|| schema.columns.iter().map(|column| column.primary_key != 0).collect());
+            let wanted =
+                wanted.get_or_insert_with(|| schema.columns.iter().map(|column| column.primary_key != 0).collect());
             for (wanted, column) in wanted.iter_mut().zip(&schema.columns) {
                 // Column names have no case in MySQL.
                 *wanted |= names.iter().any(|name| same_column(name, &column.name));
@@ -222,7 +233,10 @@ fn canonical(spec: &FilterSpec, kinds: Kinds) -> String {
 #[derive(Debug)]
 enum Pattern {
     /// Each part with `*` for any run of characters.
-    Parts { database: String, table: String },
+    Parts {
+        database: String,
+        table: String,
+    },
     Regex(Regex),
 }
 
@@ -256,7 +270,8 @@ impl Pattern {
     fn matches(&self, database: &str, table: &str) -> bool {
         match self {
             Self::Parts { database: databases, table: tables } => {
-                matches_star(databases.as_bytes(), database.as_bytes()) && matches_star(tables.as_bytes(), table.as_bytes())
+                matches_star(databases.as_bytes(), database.as_bytes())
+                    && matches_star(tables.as_bytes(), table.as_bytes())
             }
             Self::Regex(regex) => regex.is_match(&format!("{database}.{table}")),
         }
@@ -368,7 +383,8 @@ mod tests {
             let columns =
                 specs.iter().map(|(tables, names)| ColumnSpec { tables: (*tables).into(), columns: strings(names) });
             let spec = FilterSpec { columns: columns.collect(), ..FilterSpec::default() };
-            let projection = Filter::compile(&spec).unwrap().projection(&table(&[("id", 1), ("a", 0), ("Überschrift", 0)]));
+            let projection =
+                Filter::compile(&spec).unwrap().projection(&table(&[("id", 1), ("a", 0), ("Überschrift", 0)]));
             assert_eq!(projection.as_deref(), expected, "{specs:?}");
         };
         check(&[], None);
@@ -381,7 +397,8 @@ mod tests {
 
     #[test]
     fn kinds_and_ddl() {
-        let spec = FilterSpec { kinds: vec![Op::Insert, Op::Delete], include: strings(&["a.*"]), ..FilterSpec::default() };
+        let spec =
+            FilterSpec { kinds: vec![Op::Insert, Op::Delete], include: strings(&["a.*"]), ..FilterSpec::default() };
         let filter = Filter::compile(&spec).unwrap();
         assert!(filter.kinds().contains(Op::Insert) && filter.kinds().contains(Op::Delete));
         assert!(!filter.kinds().contains(Op::Update));

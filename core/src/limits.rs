@@ -117,6 +117,8 @@ pub const EXECUTOR_START_MS: u64 = 10_000;
 /// What clients' sockets get to take the last messages at shutdown.
 pub const SHUTDOWN_MS: u64 = 2_000;
 pub const STOP_POLL_MS: u64 = 20;
+/// How long a starting server waits for the port to be free: what was killed still listens for some 10 to 100 ms.
+pub const PORT_FREE_MS: u64 = 3_000;
 /// A source that could not be opened is tried again after this; within an open stream reconnects are faster.
 pub const REOPEN_MS: u64 = 200;
 /// A halted source is looked at again after this.

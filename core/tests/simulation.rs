@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex};
 use millstream_codec::millstream_capnp::{change, server_message};
 use millstream_codec::mysql::gtid::{ExecutedGtids, Gtid};
 use millstream_codec::wire::frame::MessageFramer;
-use millstream_codec::wire::messages::{ClientMessage, Filter as WireFilter, Hello, Order, ServerMessage, Start as StartRequest, Subscribe};
+use millstream_codec::wire::messages::{
+    ClientMessage, Filter as WireFilter, Hello, Order, ServerMessage, Start as StartRequest, Subscribe,
+};
 use millstream_core::engine::batch::{Ddl, PartEnd, SourceBatch, TransactionPart};
 use millstream_core::engine::home::{Home, HomeConfig, HomeEffect};
 use millstream_core::engine::hub::{CatchUpStep, HubLimits};
@@ -99,7 +101,14 @@ impl History {
         }
     }
 
-    fn batch(&self, number: u64, from: usize, to: usize, first_sequence: u64, interest: Arc<InterestSet>) -> ShardOutput {
+    fn batch(
+        &self,
+        number: u64,
+        from: usize,
+        to: usize,
+        first_sequence: u64,
+        interest: Arc<InterestSet>,
+    ) -> ShardOutput {
         let transactions = (from..to)
             .map(|index| {
                 let transaction = &self.transactions[index];
@@ -194,8 +203,14 @@ impl World {
     fn new(seed: u64) -> World {
         let tables = Arc::new(Mutex::new(Tables::open("main", Box::new(MemoryStore::default())).expect("opens")));
         let everything = Filter::compile(&Default::default()).expect("compiles");
-        let destination =
-            Arc::new(Destination::new("main".into(), 7, tables, Arc::default(), Arc::new(everything), std::iter::empty()));
+        let destination = Arc::new(Destination::new(
+            "main".into(),
+            7,
+            tables,
+            Arc::default(),
+            Arc::new(everything),
+            std::iter::empty(),
+        ));
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let limits = HubLimits {
             view_log_bytes_max: 2_000 + random.below(20_000) as usize,
@@ -248,7 +263,11 @@ impl World {
                     self.splices += 1;
                 }
                 HomeEffect::ResumeCatchUp { subscription, .. } => {
-                    if self.readers.get(&subscription).is_some_and(|reader| reader.opened && reader.step != CatchUpStep::Read) {
+                    if self
+                        .readers
+                        .get(&subscription)
+                        .is_some_and(|reader| reader.opened && reader.step != CatchUpStep::Read)
+                    {
                         let step = self.home.catchup_step(0, subscription, self.now_us);
                         if let Some(reader) = self.readers.get_mut(&subscription) {
                             reader.step = step;
@@ -363,7 +382,8 @@ impl World {
                 self.tell(number, ClientMessage::Credit(credit));
             }
             90..92 => {
-                if let Some(connected) = self.clients[number].connected.as_mut().filter(|client| client.next.is_some()) {
+                if let Some(connected) = self.clients[number].connected.as_mut().filter(|client| client.next.is_some())
+                {
                     connected.rolling_back += 1;
                     self.tell(number, ClientMessage::Rollback);
                 }
@@ -406,7 +426,10 @@ impl World {
             destination: "main".into(),
             subscription: format!("client-{number}"),
             // Two clients of the same filter share a view, the others have one of their own.
-            filter: WireFilter { include: vec![if number < 2 { "db.*".into() } else { "db.t".into() }], ..WireFilter::default() },
+            filter: WireFilter {
+                include: vec![if number < 2 { "db.*".into() } else { "db.t".into() }],
+                ..WireFilter::default()
+            },
             start,
             order: Order::Commit,
             credit_bytes: self.random.below(5_000),
@@ -467,8 +490,7 @@ impl World {
             }
             Received::Message(ServerMessage::Acked { position, .. }) => {
                 let durable = self.history.index(&Position::from_wire(&position).expect("a position"));
-                let unacknowledged =
-                    (client.acked..durable).find(|index| self.history.transactions[*index].wanted);
+                let unacknowledged = (client.acked..durable).find(|index| self.history.transactions[*index].wanted);
                 assert_eq!(unacknowledged, None, "client {number}: durable {durable} passes what was not acknowledged");
                 client.durable = client.durable.max(durable);
             }
@@ -534,7 +556,8 @@ impl World {
                 self.receive(number);
                 self.ack(number);
             }
-            let all = self.history.transactions.iter().rposition(|transaction| transaction.wanted).map_or(0, |last| last + 1);
+            let all =
+                self.history.transactions.iter().rposition(|transaction| transaction.wanted).map_or(0, |last| last + 1);
             if self.live == self.history.transactions.len()
                 && self.clients.iter().all(|client| {
                     client.connected.as_ref().is_some_and(|connected| {
@@ -554,7 +577,11 @@ impl World {
             })
             .collect();
         let modes: BTreeMap<u64, CatchUpStep> = self.readers.iter().map(|(id, reader)| (*id, reader.step)).collect();
-        panic!("not drained: {} transactions, live {}, {state:?}, {modes:?}", self.history.transactions.len(), self.live);
+        panic!(
+            "not drained: {} transactions, live {}, {state:?}, {modes:?}",
+            self.history.transactions.len(),
+            self.live
+        );
     }
 }
 

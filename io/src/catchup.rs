@@ -159,7 +159,8 @@ async fn read_until_parked(
     let tracker = config.tracker_config(1, *first_sequence);
     let mut feed = SourceFeed::open(source, start.clone(), tracker, tables, catchup.interest.clone()).await?;
     let position = Arc::new(feed.position().clone());
-    let mut step = worker.home(|home| home.catchup_started(destination, subscription, position, *first_sequence, now_us()));
+    let mut step =
+        worker.home(|home| home.catchup_started(destination, subscription, position, *first_sequence, now_us()));
     loop {
         match step {
             CatchUpStep::Done => return Ok(Closed::Done),

@@ -1,9 +1,9 @@
 //! The cores: starts one executor for each, lays the rings between them, and waits until each says that it is up.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::mpsc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use glommio::net::TcpListener;
@@ -93,7 +93,12 @@ impl Engine {
     /// # Errors
     /// The port is taken, or an executor did not come up (locked memory, CPU sets).
     pub fn start(mut config: EngineConfig) -> Result<Engine, EngineError> {
-        if is_served(config.listen) {
+        // The kernel ends a killed process' io_uring, and the sockets in it, a moment after the process itself.
+        let until = Instant::now() + Duration::from_millis(limits::PORT_FREE_MS);
+        while is_served(config.listen) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(limits::STOP_POLL_MS));
+        }
+        if Instant::now() >= until {
             let reason = "the address is in use: another server answers there".to_owned();
             return Err(EngineError::Listen { listen: config.listen, reason });
         }
@@ -116,7 +121,9 @@ impl Engine {
         if apart {
             let name = "source".to_owned();
             let (part, up) = (config.clone(), up.clone());
-            engine.spawn(&name, config.source_core, config.spin_before_sleep, move || run_source(part, source_rings, up))?;
+            engine.spawn(&name, config.source_core, config.spin_before_sleep, move || {
+                run_source(part, source_rings, up)
+            })?;
             names.push(name);
         }
         drop(up);

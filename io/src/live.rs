@@ -158,7 +158,9 @@ async fn stream(
         }
         shared.metrics.unwanted_events.set(feed.tracker().stats().unwanted_events);
         let batch = next.inspect_err(|_| *start = Start::Position(feed.position().clone()))?;
-        if let Some(last) = batch.transactions.iter().rev().find(|part| part.end != millstream_core::engine::batch::PartEnd::Open) {
+        if let Some(last) =
+            batch.transactions.iter().rev().find(|part| part.end != millstream_core::engine::batch::PartEnd::Open)
+        {
             *sequence = last.sequence;
         }
         *start = Start::Position(Position::clone(&batch.tail));

@@ -29,17 +29,24 @@ fn server(flavour: Flavour) -> Option<MysqlServer> {
     MysqlServer::start(flavour, options).unwrap()
 }
 
-/// The rows of these files, in one go. A row that is not delivered shows as a complaint later, an error here.
+/// The rows of these files, in one go.
 fn decode(files: &[PathBuf]) -> anyhow::Result<Vec<RowLine>> {
     let output = Command::new(workspace_program("millstream")?)
-        .args(["decode", "--format", "jsonl", "--statement-dml", "skip"])
+        .args(["decode", "--format", "jsonl", "--statement-dml", "warn"])
         .args(files)
         .stdin(Stdio::null())
         .output()
         .context("running millstream decode")?;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "millstream decode: {}: {stderr}", output.status);
-    ensure!(!stderr.contains("panicked"), "{stderr}");
+    // with status 1 where something was left out; here that may only be the statements that the corpus has on purpose
+    let left_out = stderr.lines().filter(|line| !line.trim().is_empty());
+    let statements_only = left_out.clone().all(|line| line.contains("a change was logged as a statement"));
+    let expected_status = if left_out.count() == 0 { 0 } else { 1 };
+    ensure!(
+        output.status.code() == Some(expected_status) && statements_only,
+        "millstream decode: {}: {stderr}",
+        output.status
+    );
     let lines = parse_lines(&output.stdout)?;
     Ok(lines
         .into_iter()
@@ -132,14 +139,15 @@ fn random_tables_on(flavour: Flavour) {
     let session = server.session().unwrap();
     session.query(RANDOM_SESSION).unwrap();
     session.query("CREATE DATABASE chance").unwrap();
-    let mut tables = 0;
-    while tables < TABLES {
-        let table = RandomTable::new(&mut random, &dialect, &format!("t{tables}"));
+    let mut definitions: Vec<(String, String)> = Vec::new();
+    while definitions.len() < TABLES as usize {
+        let table = RandomTable::new(&mut random, &dialect, &format!("t{}", definitions.len()));
+        let definition = table.create(&mut random, &dialect, "chance");
         // forty wide columns may be more than a row can hold
-        if session.query(&table.create(&mut random, &dialect, "chance")).is_err() {
+        if session.query(&definition).is_err() {
             continue;
         }
-        tables += 1;
+        definitions.push((format!("chance.{}.", table.name), definition));
         for batch in 0..3 {
             // a server refuses some values even so, as an empty geometry where NULL is not allowed
             for third in 0..3 {
@@ -152,7 +160,13 @@ fn random_tables_on(flavour: Flavour) {
     let rows = decode(&server.binlog_files().unwrap()).unwrap();
     let selected = SelectedTables::read(&server, &["chance"]).unwrap();
     assert!(selected.row_count() > (TABLES * ROWS) as usize, "{} rows", selected.row_count());
-    assert_none(selected.complaints(&rows_of(&rows, &["chance"])).unwrap(), flavour);
+    let complaints = selected.complaints(&rows_of(&rows, &["chance"])).unwrap();
+    for (prefix, definition) in &definitions {
+        if complaints.iter().any(|complaint| complaint.starts_with(prefix.as_str())) {
+            println!("{definition}");
+        }
+    }
+    assert_none(complaints, flavour);
 }
 
 #[test]
@@ -176,7 +190,7 @@ fn random_tables_read_as_select_gives_them_on_mariadb105() {
 }
 
 /// Every character that there is goes into a column of every character set, 256 a row; those that the set has not are
-/// stored as question marks.
+/// stored as question marks. But for U+FFFD itself, which MySQL's big5 writes as a code that elsewhere is a character.
 fn charsets_on(flavour: Flavour) {
     let Some(server) = server(flavour) else { return };
     let session = server.session().unwrap();
@@ -191,7 +205,7 @@ fn charsets_on(flavour: Flavour) {
             // 𐀀, 🀀, 𠀀 and further on
             _ => 0x1_0000 + (index as u32 - 0x100) * 0xf100,
         })
-        .map(|first| (first..first + 0x100).filter_map(char::from_u32).filter(|c| !matches!(c, '\0' | '\'' | '\\')).collect())
+        .map(|first| (first..first + 0x100).filter_map(char::from_u32).filter(|c| !matches!(c, '\0' | '\'' | '\\' | '\u{fffd}')).collect())
         .collect();
     for charset in Dialect::of(&server).unwrap().charsets() {
         session

@@ -9,7 +9,7 @@ use millstream_codec::mysql::checksum::Checksum;
 use millstream_codec::mysql::event::{Event, EventData, EventType, FormatDescription};
 use millstream_codec::mysql::file::BinlogFileReader;
 use millstream_codec::mysql::rows::RowsEvent;
-use millstream_codec::mysql::schema::{ColumnFormat, TableSchema};
+use millstream_codec::mysql::schema::{ColumnFormat, ColumnType, TableSchema};
 use millstream_codec::mysql::server::ServerKind;
 use millstream_codec::mysql::table_map::TableMap;
 use millstream_codec::wire::batch::{BatchBuilder, FragmentEnd, FragmentHead, RowsHead};
@@ -196,4 +196,47 @@ pub fn full(map: &TableMap<'_>) -> Option<TableSchema> {
 
 pub fn format(type_code: u8, meta: u16) -> ColumnFormat {
     ColumnFormat { type_code, meta }
+}
+
+/// The type that information_schema calls so.
+pub fn column_type(text: &str, charset: &str) -> ColumnType {
+    let (name, rest) = text.split_once(['(', ' ']).unwrap_or((text, ""));
+    let inner = rest.split(')').next().unwrap_or_default();
+    let number = |text: &str| text.parse::<u16>().unwrap_or(0);
+    let unsigned = text.contains("unsigned");
+    let digits = number(inner) as u8;
+    let labels = || rest.split("','").map(|label| label.trim_matches(['\'', ')']).to_owned()).collect();
+    match name {
+        "tinyint" => ColumnType::Integer { bytes: 1, unsigned },
+        "smallint" => ColumnType::Integer { bytes: 2, unsigned },
+        "mediumint" => ColumnType::Integer { bytes: 3, unsigned },
+        "int" => ColumnType::Integer { bytes: 4, unsigned },
+        "bigint" => ColumnType::Integer { bytes: 8, unsigned },
+        "float" => ColumnType::Float,
+        "double" => ColumnType::Double,
+        "decimal" => {
+            let (precision, scale) = inner.split_once(',').unwrap();
+            ColumnType::Decimal { precision: number(precision) as u8, scale: number(scale) as u8 }
+        }
+        "bit" => ColumnType::Bit { bits: digits },
+        "year" => ColumnType::Year,
+        "date" => ColumnType::Date,
+        "time" => ColumnType::Time { digits },
+        "datetime" => ColumnType::DateTime { digits },
+        "timestamp" => ColumnType::Timestamp { digits },
+        "binary" => ColumnType::Binary { fixed: Some(number(inner)) },
+        "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => ColumnType::Binary { fixed: None },
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => {
+            ColumnType::Text { charset: charset.into(), length: 0 }
+        }
+        "enum" => ColumnType::Enum { labels: labels() },
+        "set" => ColumnType::Set { labels: labels() },
+        "json" => ColumnType::Json,
+        "geometry" => ColumnType::Geometry,
+        "vector" => ColumnType::Vector,
+        "inet6" => ColumnType::Inet6,
+        "inet4" => ColumnType::Inet4,
+        "uuid" => ColumnType::Uuid,
+        other => panic!("{other}"),
+    }
 }

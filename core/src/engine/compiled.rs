@@ -4,8 +4,8 @@
 use std::fmt;
 
 use millstream_codec::wire::layout::{Layout, capnp_type};
-use millstream_codec::wire::messages::ServerMessage;
 pub use millstream_codec::wire::messages::CompiledField;
+use millstream_codec::wire::messages::ServerMessage;
 
 /// A field that the client's code was compiled for is not in the table any more.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -35,12 +35,23 @@ pub struct HubLimits {
 pub enum HubEffect {
     /// Open a reader of the source at `start`, number its transactions from `first_sequence`, route by `interest`,
     /// and bring what it reads to `catchup_batch`.
-    StartCatchUp { subscription: u64, start: Start, first_sequence: Sequence, interest: Arc<InterestSet> },
-    StopCatchUp { subscription: u64 },
+    StartCatchUp {
+        subscription: u64,
+        start: Start,
+        first_sequence: Sequence,
+        interest: Arc<InterestSet>,
+    },
+    StopCatchUp {
+        subscription: u64,
+    },
     /// Its start is known: the client can be told.
-    Begun { subscription: u64 },
+    Begun {
+        subscription: u64,
+    },
     /// It may have something to send.
-    Ready { subscription: u64 },
+    Ready {
+        subscription: u64,
+    },
 }
 
 /// What a catch-up does next.
@@ -60,7 +71,10 @@ pub enum CatchUpStep {
 pub enum Begin {
     Latest,
     /// A cursor; `durable` where it is the one in the store.
-    Cursor { position: Arc<Position>, durable: bool },
+    Cursor {
+        position: Arc<Position>,
+        durable: bool,
+    },
     At(Start),
 }
 

@@ -2,9 +2,9 @@
 
 pub mod batch;
 pub mod compiled;
-pub mod interest;
-pub mod hub;
 pub mod home;
+pub mod hub;
+pub mod interest;
 pub mod ring;
 pub mod shard;
 pub mod shared;

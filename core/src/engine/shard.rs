@@ -161,7 +161,12 @@ impl Shard {
                     output.slab.truncate(slab_before);
                     self.quarantined.push(table.id);
                     let sequence = self.sequence;
-                    output.failures.push(DecodeFailure { table: table.clone(), sequence, offset: event.offset, reason });
+                    output.failures.push(DecodeFailure {
+                        table: table.clone(),
+                        sequence,
+                        offset: event.offset,
+                        reason,
+                    });
                     return;
                 }
             }

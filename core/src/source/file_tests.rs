@@ -13,12 +13,36 @@ use millstream_codec::mysql::rows::RowsEvent;
 
 /// Recorded from real servers; `record.sh` beside them made them.
 const RECORDED: [(&str, &[u8], &str); 6] = [
-    ("mysql56", include_bytes!("../../../codec/tests/data/mysql56.binlog"), include_str!("../../../codec/tests/data/mysql56.gtid.txt")),
-    ("mysql57", include_bytes!("../../../codec/tests/data/mysql57.binlog"), include_str!("../../../codec/tests/data/mysql57.gtid.txt")),
-    ("mysql97", include_bytes!("../../../codec/tests/data/mysql97.binlog"), include_str!("../../../codec/tests/data/mysql97.gtid.txt")),
-    ("mariadb105", include_bytes!("../../../codec/tests/data/mariadb105.binlog"), include_str!("../../../codec/tests/data/mariadb105.gtid.txt")),
-    ("mariadb1011", include_bytes!("../../../codec/tests/data/mariadb1011.binlog"), include_str!("../../../codec/tests/data/mariadb1011.gtid.txt")),
-    ("mariadb118", include_bytes!("../../../codec/tests/data/mariadb118.binlog"), include_str!("../../../codec/tests/data/mariadb118.gtid.txt")),
+    (
+        "mysql56",
+        include_bytes!("../../../codec/tests/data/mysql56.binlog"),
+        include_str!("../../../codec/tests/data/mysql56.gtid.txt"),
+    ),
+    (
+        "mysql57",
+        include_bytes!("../../../codec/tests/data/mysql57.binlog"),
+        include_str!("../../../codec/tests/data/mysql57.gtid.txt"),
+    ),
+    (
+        "mysql97",
+        include_bytes!("../../../codec/tests/data/mysql97.binlog"),
+        include_str!("../../../codec/tests/data/mysql97.gtid.txt"),
+    ),
+    (
+        "mariadb105",
+        include_bytes!("../../../codec/tests/data/mariadb105.binlog"),
+        include_str!("../../../codec/tests/data/mariadb105.gtid.txt"),
+    ),
+    (
+        "mariadb1011",
+        include_bytes!("../../../codec/tests/data/mariadb1011.binlog"),
+        include_str!("../../../codec/tests/data/mariadb1011.gtid.txt"),
+    ),
+    (
+        "mariadb118",
+        include_bytes!("../../../codec/tests/data/mariadb118.binlog"),
+        include_str!("../../../codec/tests/data/mariadb118.gtid.txt"),
+    ),
 ];
 
 fn parts() -> (Arc<Mutex<Tables>>, Arc<InterestSet>) {
@@ -138,7 +162,10 @@ fn a_cut_file_gives_what_lies_before_and_an_error() {
             let (decoded, _) = decode_in(&bytes[..length], usize::MAX);
             assert!(whole.lines.starts_with(&decoded.lines), "{name} cut at {length}");
             if let Some(error) = &decoded.error {
-                assert!(error.contains("binlog.000001") && error.contains(&format!("ends at byte {length}")), "{error}");
+                assert!(
+                    error.contains("binlog.000001") && error.contains(&format!("ends at byte {length}")),
+                    "{error}"
+                );
             }
         }
     }

@@ -128,7 +128,7 @@ fn column_type(full: &str, facts: &Facts<'_>) -> Option<ColumnType> {
     let name_length = full.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(full.len());
     let (name, rest) = full.split_at_checked(name_length)?;
     let name = name.to_ascii_lowercase();
-    let (arguments, attributes) = arguments(rest);
+    let (arguments, attributes) = arguments(rest)?;
     // Labels may hold any word, so attributes are looked for behind them only.
     let unsigned = attributes.split_ascii_whitespace().any(|word| word.eq_ignore_ascii_case("unsigned"));
     let first = || arguments.split(',').next().and_then(|digits| digits.trim().parse::<u64>().ok());
@@ -174,9 +174,9 @@ fn column_type(full: &str, facts: &Facts<'_>) -> Option<ColumnType> {
     })
 }
 
-/// What stands in the parentheses at the start, and what comes behind them.
-fn arguments(rest: &str) -> (&str, &str) {
-    let Some(inner) = rest.trim_start().strip_prefix('(') else { return ("", rest) };
+/// What stands in the parentheses at the start, and what comes behind them; `None` where they are not closed.
+fn arguments(rest: &str) -> Option<(&str, &str)> {
+    let Some(inner) = rest.trim_start().strip_prefix('(') else { return Some(("", rest)) };
     let mut in_quotes = false;
     let mut escaped = false;
     for (index, char) in inner.char_indices() {
@@ -187,12 +187,12 @@ fn arguments(rest: &str) -> (&str, &str) {
             '\'' => in_quotes = !in_quotes,
             ')' if !in_quotes => {
                 let (arguments, behind) = inner.split_at(index);
-                return (arguments, behind.get(1..).unwrap_or_default());
+                return Some((arguments, behind.get(1..).unwrap_or_default()));
             }
             _ => {}
         }
     }
-    (inner, "")
+    None
 }
 
 /// `'a','it''s','back\\slash'` as its labels.

@@ -23,7 +23,15 @@ pub enum Entry {
     /// First in every file.
     Begin { format: u16, destination: String },
     /// A column got an ordinal; with `has_null`, the next one is its IsNull.
-    Field { database: String, table: String, ordinal: u16, has_null: bool, kind: ColumnKind, column: String, name: String },
+    Field {
+        database: String,
+        table: String,
+        ordinal: u16,
+        has_null: bool,
+        kind: ColumnKind,
+        column: String,
+        name: String,
+    },
     /// A RENAME COLUMN: from this place of the log on, these ordinals are columns of other names.
     Renamed { database: String, table: String, point: LogPoint, renamed: Vec<RenamedField> },
     /// A version of a table: what is in it (by digest), and how many ordinals its struct has.
@@ -113,7 +121,9 @@ impl Entry {
                     offset: reader.u64()?,
                 },
                 renamed: (0..reader.u16()?)
-                    .map(|_| Some(RenamedField { ordinal: reader.u16()?, column: reader.text()?, name: reader.text()? }))
+                    .map(|_| {
+                        Some(RenamedField { ordinal: reader.u16()?, column: reader.text()?, name: reader.text()? })
+                    })
                     .collect::<Option<_>>()?,
             },
             VERSION => Self::Version {
@@ -147,7 +157,8 @@ pub fn frame(entries: &[Entry]) -> Result<Vec<u8>, RegistryError> {
     for entry in entries {
         entry.write(&mut payload)?;
     }
-    let length = u32::try_from(payload.len()).ok().filter(|length| *length <= REGISTRY_FRAME_BYTES_MAX).ok_or_else(too_long)?;
+    let length =
+        u32::try_from(payload.len()).ok().filter(|length| *length <= REGISTRY_FRAME_BYTES_MAX).ok_or_else(too_long)?;
     let length = length.to_le_bytes();
     let mut frame = Vec::with_capacity(HEAD_BYTES + payload.len());
     frame.extend(length);

@@ -179,7 +179,8 @@ impl Registry {
         for column in &schema.columns {
             let kind = field_kind_of(&column.column_type);
             let table = self.tables.entry(key.clone()).or_default();
-            let known = table.current(position).into_iter().find(|field| field.kind == kind && field.column == column.name);
+            let known =
+                table.current(position).into_iter().find(|field| field.kind == kind && field.column == column.name);
             let ordinal = match known {
                 Some(field) => field.ordinal,
                 None => {
@@ -209,7 +210,8 @@ impl Registry {
         let (version, count) = match table.versions.iter().find(|(known, ..)| *known == digest) {
             Some((_, version, fields)) => (*version, *fields),
             None => {
-                let version = table.versions.iter().map(|(_, version, _)| *version).max().unwrap_or(0).saturating_add(1);
+                let version =
+                    table.versions.iter().map(|(_, version, _)| *version).max().unwrap_or(0).saturating_add(1);
                 let fields = table.next_ordinal();
                 self.record(Entry::Version { database: key.0.clone(), table: key.1.clone(), version, digest, fields });
                 (version, fields)
@@ -235,20 +237,25 @@ impl Registry {
             return false;
         }
         let current = record.current(position);
-        let target_of = |column: &str| renames.iter().find(|(from, _)| from.eq_ignore_ascii_case(column)).map(|(_, to)| to);
+        let target_of =
+            |column: &str| renames.iter().find(|(from, _)| from.eq_ignore_ascii_case(column)).map(|(_, to)| to);
         let mut renamed = Vec::new();
         for field in &current {
-            let Some(to) = target_of(&field.column) else { continue };
+            let Some(to) = target_of(field.column) else { continue };
             // An ordinal that goes by the new name already, and does not leave it now, keeps it: readers may have
             // used it.
-            let taken = current.iter().any(|other| {
-                other.kind == field.kind && other.column == *to && target_of(&other.column).is_none()
-            });
+            let taken = current
+                .iter()
+                .any(|other| other.kind == field.kind && other.column == *to && target_of(other.column).is_none());
             if taken || *to == field.column {
                 continue;
             }
             let names = record.names_beside(to);
-            renamed.push(RenamedField { ordinal: field.ordinal, column: to.clone(), name: assign_field_name(&names, to) });
+            renamed.push(RenamedField {
+                ordinal: field.ordinal,
+                column: to.clone(),
+                name: assign_field_name(&names, to),
+            });
         }
         if renamed.is_empty() {
             return false;
@@ -283,7 +290,11 @@ impl TableRecord {
         self.fields
             .iter()
             .map(|field| {
-                let renamed = passed.iter().rev().flat_map(|renamed| renamed.iter()).find(|renamed| renamed.ordinal == field.ordinal);
+                let renamed = passed
+                    .iter()
+                    .rev()
+                    .flat_map(|renamed| renamed.iter())
+                    .find(|renamed| renamed.ordinal == field.ordinal);
                 CurrentField {
                     ordinal: field.ordinal,
                     kind: field.kind,
@@ -302,7 +313,8 @@ impl TableRecord {
     /// Every name that may stand beside a field of this column: those of other columns, whenever they were.
     fn names_beside(&self, column: &str) -> Vec<String> {
         let own = self.fields.iter().map(|field| (&field.column, &field.name, field.has_null));
-        let renamed = self.renames.iter().flat_map(|(_, renamed)| renamed).map(|field| (&field.column, &field.name, true));
+        let renamed =
+            self.renames.iter().flat_map(|(_, renamed)| renamed).map(|field| (&field.column, &field.name, true));
         let mut names = Vec::new();
         for (other, name, has_null) in own.chain(renamed) {
             if other == column {
@@ -338,9 +350,7 @@ fn digest(schema: &TableSchema, ordinals: &[u16]) -> [u64; 2] {
         .columns
         .iter()
         .zip(ordinals)
-        .map(|(column, ordinal)| {
-            format!("{ordinal} {} {} {:?}", column.name, column.primary_key, column.column_type)
-        })
+        .map(|(column, ordinal)| format!("{ordinal} {} {} {:?}", column.name, column.primary_key, column.column_type))
         .collect();
     let of = |label: &'static [u8]| {
         let parts: Vec<&[u8]> = std::iter::once(label).chain(columns.iter().map(String::as_bytes)).collect();

@@ -47,7 +47,10 @@ struct Known {
 
 impl std::fmt::Debug for Tables {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tables").field("destination", &self.destination).field("cached", &self.cached).finish_non_exhaustive()
+        f.debug_struct("Tables")
+            .field("destination", &self.destination)
+            .field("cached", &self.cached)
+            .finish_non_exhaustive()
     }
 }
 

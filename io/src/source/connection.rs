@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_codec::mysql::packet::{Frames, Framer, FramerLimits, PacketError};
+use millstream_codec::mysql::packet::{Framer, FramerLimits, Frames, PacketError};
 use millstream_core::position::FilePosition;
 use millstream_core::source::config::{HostPort, SourceConfig};
 use millstream_core::source::error::SourceError;
@@ -199,12 +199,13 @@ impl Connection {
             (io::ErrorKind::TimedOut, Some((silent_ms, period_ms))) => {
                 SourceError::HeartbeatTimeout { server: self.server.to_string(), silent_ms, period_ms }
             }
-            (io::ErrorKind::TimedOut, None) => {
-                SourceError::io(self.server.to_string(), match self.is_patient {
+            (io::ErrorKind::TimedOut, None) => SourceError::io(
+                self.server.to_string(),
+                match self.is_patient {
                     true => "no answer came in time (response_timeout)",
                     false => "no greeting or no answer to the login came in time (connect_timeout)",
-                })
-            }
+                },
+            ),
             _ => SourceError::io(self.server.to_string(), error),
         }
     }

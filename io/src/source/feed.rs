@@ -493,12 +493,7 @@ enum Patience {
 }
 
 /// Opens a stream on the first server that gives one, beginning with that of index `first`.
-async fn open_any(
-    connector: Connector,
-    start: Start,
-    first: usize,
-    patience: Patience,
-) -> Result<Opened, SourceError> {
+async fn open_any(connector: Connector, start: Start, first: usize, patience: Patience) -> Result<Opened, SourceError> {
     let config = connector.config.clone();
     let began = Instant::now();
     let mut pause = config.backoff_min;

@@ -26,8 +26,9 @@ const TRANSACTIONS_PER_SECOND: u32 = 1000;
 const WRITERS: u32 = 8;
 const DATABASE: &str = "shop";
 /// A transaction is shown after so long; more could not be read.
-const SHOW_EVERY: Duration = Duration::from_millis(250);
+const SHOW_EVERY: Duration = Duration::from_millis(400);
 const SHOWN_ROWS_MAX: usize = 3;
+const LATENCY_US_MAX: u64 = 60_000_000;
 /// What was committed has arrived by then, or never will.
 const ARRIVE_MAX: Duration = Duration::from_secs(10);
 
@@ -147,7 +148,7 @@ fn watch(
 ) -> anyhow::Result<(Checker, Histogram<u64>)> {
     let mut checker = Checker::new(ledger.clone(), DATABASE);
     checker.connected();
-    let mut latencies_us = Histogram::<u64>::new(3)?;
+    let mut latencies_us = Histogram::<u64>::new_with_bounds(1, LATENCY_US_MAX, 3)?;
     let begun = Instant::now();
     let mut shown = begun;
     let mut load = Some(load);
@@ -216,7 +217,10 @@ fn columns(change: &Change) -> String {
         _ => !value.is_null(),
     };
     let shown = row.iter().filter(|(name, value)| is_news(name, value)).map(|(name, value)| {
-        let text = value.to_string();
+        let text = match value {
+            serde_json::Value::String(text) => format!("'{text}'"),
+            other => other.to_string(),
+        };
         match text.chars().count() > SHOWN_CHARS {
             true => format!("{name}={}..", text.chars().take(SHOWN_CHARS).collect::<String>()),
             false => format!("{name}={text}"),

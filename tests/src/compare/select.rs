@@ -35,6 +35,8 @@ enum Form {
     Printed,
     /// As a whole number of 64 bits: without the zeros of ZEROFILL and of the year 0000, and BIT.
     Unsigned,
+    /// Plus 0: a DECIMAL without the zeros of ZEROFILL.
+    Decimal,
     /// Multiplied by 1e0, for FLOAT alone is printed with six digits.
     Float32,
     Float64,
@@ -57,6 +59,7 @@ impl Form {
             "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => Self::Hex,
             "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
             | "geometrycollection" | "geomcollection" => Self::Hex,
+            "decimal" if sql_type.contains("zerofill") => Self::Decimal,
             _ if sql_type.contains("zerofill") && data_type.contains("int") => Self::Unsigned,
             _ => Self::Printed,
         }
@@ -66,6 +69,7 @@ impl Form {
         let column = quoted(name);
         match self {
             Self::Printed | Self::Address => column,
+            Self::Decimal => format!("{column} + 0"),
             Self::Unsigned => format!("CAST({column} AS UNSIGNED)"),
             Self::Float32 | Self::Float64 => format!("{column} * 1e0"),
             Self::Hex | Self::Vector => format!("LOWER(HEX({column}))"),
@@ -77,7 +81,7 @@ impl Form {
         let Some(selected) = selected else { return value.is_null() };
         let hex = || value.get("hex").and_then(Value::as_str);
         match self {
-            Self::Printed => match value {
+            Self::Printed | Self::Decimal => match value {
                 Value::String(text) => text == selected,
                 Value::Number(number) => number.to_string() == selected,
                 _ => false,

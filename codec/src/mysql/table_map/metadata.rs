@@ -15,7 +15,8 @@
 //! 12 COLUMN_VISIBILITY            a bit for each column: 1 is visible                       (FULL)
 //! 13 VECTOR_DIMENSIONALITY        lenenc for each vector column
 //! ```
-//! Text columns are CHAR, VARCHAR and TEXT with their binary relatives; for MariaDB also the geometry columns.
+//! Text columns are CHAR, VARCHAR and TEXT with their binary relatives; for MySQL also the vector columns,
+//! for MariaDB the geometry columns.
 
 use super::{ColumnTypeCode as T, WHAT};
 use crate::mysql::error::EventError;
@@ -154,7 +155,11 @@ pub(super) fn is_numeric(format: &ColumnFormat) -> bool {
 
 /// The types that DEFAULT_CHARSET and COLUMN_CHARSET count.
 pub(super) fn has_charset(format: &ColumnFormat, kind: ServerKind) -> bool {
-    is_text(format) || kind == ServerKind::Mariadb && format.type_code == T::GEOMETRY
+    is_text(format)
+        || match kind {
+            ServerKind::Mysql => format.type_code == T::VECTOR,
+            ServerKind::Mariadb => format.type_code == T::GEOMETRY,
+        }
 }
 
 /// CHAR, VARCHAR, TEXT, BINARY, VARBINARY, BLOB.

@@ -81,8 +81,21 @@ pub(super) fn parse(verb: &str, tokens: &mut Tokens<'_>, session: &Session<'_>) 
 const ACCOUNTS: [&str; 2] = ["USER", "ROLE"];
 /// Objects that are not tables, whose statements change no table.
 const NOT_TABLES: [&str; 15] = [
-    "PROCEDURE", "FUNCTION", "EVENT", "TRIGGER", "SERVER", "TABLESPACE", "LOGFILE", "UNDO", "RESOURCE", "PACKAGE",
-    "LIBRARY", "INSTANCE", "REFERENCE", "CATALOG", "MASKING",
+    "PROCEDURE",
+    "FUNCTION",
+    "EVENT",
+    "TRIGGER",
+    "SERVER",
+    "TABLESPACE",
+    "LOGFILE",
+    "UNDO",
+    "RESOURCE",
+    "PACKAGE",
+    "LIBRARY",
+    "INSTANCE",
+    "REFERENCE",
+    "CATALOG",
+    "MASKING",
 ];
 
 fn if_exists(tokens: &mut Tokens<'_>) {
@@ -280,6 +293,13 @@ fn alter_table(tokens: &mut Tokens<'_>) -> DdlStatement {
                 && from != to
             {
                 columns.push((from, to));
+            }
+        } else if tokens.take_all(&["CONVERT", "TABLE"]) {
+            tables.extend(tokens.table_name());
+        } else if tokens.take_all(&["CONVERT", "PARTITION"]) {
+            tokens.next();
+            if tokens.take_all(&["TO", "TABLE"]) {
+                tables.extend(tokens.table_name());
             }
         } else if tokens.take_all(&["EXCHANGE", "PARTITION"]) {
             tokens.next();

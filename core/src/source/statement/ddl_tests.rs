@@ -14,7 +14,11 @@ fn the_tables_that_a_statement_touches() {
     let check = |sql: &str, kind: &str, tables: &[&str]| {
         let found = ddl(sql);
         let names: Vec<String> = found.tables.iter().map(|(database, table)| format!("{database}.{table}")).collect();
-        assert_eq!((found.kind, names.as_slice()), (kind, tables.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice()), "{sql}");
+        assert_eq!(
+            (found.kind, names.as_slice()),
+            (kind, tables.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice()),
+            "{sql}"
+        );
         assert_eq!(found.touches, Touches::Listed, "{sql}");
         assert_eq!(found.text, sql);
     };
@@ -35,6 +39,9 @@ fn the_tables_that_a_statement_touches() {
     check("ALTER TABLE a1 RENAME x.a2", "alter_table", &["own.a1", "x.a2"]);
     check("ALTER TABLE p EXCHANGE PARTITION p1 WITH TABLE q", "alter_table", &["own.p", "own.q"]);
     check("ALTER TABLE t ADD (a INT, RENAME INT), COMMENT='x, RENAME TO y'", "alter_table", &["own.t"]);
+    check("ALTER TABLE p CONVERT TABLE q TO PARTITION p0 VALUES LESS THAN (10)", "alter_table", &["own.p", "own.q"]);
+    check("ALTER TABLE p CONVERT PARTITION p0 TO TABLE x.q", "alter_table", &["own.p", "x.q"]);
+    check("ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4", "alter_table", &["own.t"]);
     check("CREATE UNIQUE INDEX i USING BTREE ON a.t (c)", "other", &["a.t"]);
     check("DROP INDEX IF EXISTS `i` ON t", "other", &["own.t"]);
     check("CREATE ALGORITHM=MERGE DEFINER=`u`@`%` SQL SECURITY INVOKER VIEW v AS SELECT 1", "other", &["own.v"]);
@@ -45,7 +52,8 @@ fn the_tables_that_a_statement_touches() {
 
 #[test]
 fn statements_that_do_not_say_what_they_touch() {
-    let check = |sql: &str, touches: Touches| assert_eq!((ddl(sql).kind, ddl(sql).touches), ("other", touches), "{sql}");
+    let check =
+        |sql: &str, touches: Touches| assert_eq!((ddl(sql).kind, ddl(sql).touches), ("other", touches), "{sql}");
     check("DROP DATABASE shop", Touches::Unknown);
     check("CREATE OR REPLACE DATABASE shop", Touches::Unknown);
     check("CREATE DATABASE shop", Touches::Nothing);

@@ -28,7 +28,10 @@ pub enum Statement {
     XaStart(XaName),
     XaEnd,
     XaPrepare(XaName),
-    XaCommit { xid: XaName, one_phase: bool },
+    XaCommit {
+        xid: XaName,
+        one_phase: bool,
+    },
     XaRollback(XaName),
     Ddl(Box<DdlStatement>),
     /// Changes rows that are not in the log: the word that it begins with.
@@ -116,12 +119,12 @@ fn of_tokens(tokens: &mut Tokens<'_>, session: &Session<'_>) -> Statement {
             Statement::Unknown("SET STATEMENT".into())
         }
         "LOAD" if tokens.take_word("INDEX") => Statement::Harmless,
-        "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "WITH" | "CALL" | "SELECT" | "DO" | "VALUES" | "TABLE"
-        | "EXECUTE" | "MERGE" => Statement::Dml(verb),
-        "ANALYZE" | "BINLOG" | "CACHE" | "CHANGE" | "CHECK" | "CHECKSUM" | "CLONE" | "DEALLOCATE" | "DESC" | "DESCRIBE"
-        | "EXPLAIN" | "FLUSH" | "GRANT" | "HELP" | "INSTALL" | "KILL" | "LOCK" | "OPTIMIZE" | "PREPARE" | "PURGE"
-        | "REPAIR" | "RESET" | "RESTART" | "REVOKE" | "SET" | "SHOW" | "SHUTDOWN" | "START" | "STOP" | "UNINSTALL"
-        | "UNLOCK" | "USE" => Statement::Harmless,
+        "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "WITH" | "CALL" | "SELECT" | "DO" | "VALUES"
+        | "TABLE" | "EXECUTE" | "MERGE" => Statement::Dml(verb),
+        "ANALYZE" | "BINLOG" | "CACHE" | "CHANGE" | "CHECK" | "CHECKSUM" | "CLONE" | "DEALLOCATE" | "DESC"
+        | "DESCRIBE" | "EXPLAIN" | "FLUSH" | "GRANT" | "HELP" | "INSTALL" | "KILL" | "LOCK" | "OPTIMIZE"
+        | "PREPARE" | "PURGE" | "REPAIR" | "RESET" | "RESTART" | "REVOKE" | "SET" | "SHOW" | "SHUTDOWN" | "START"
+        | "STOP" | "UNINSTALL" | "UNLOCK" | "USE" => Statement::Harmless,
         _ => Statement::Unknown(verb),
     }
 }
@@ -177,7 +180,7 @@ fn xid_part(tokens: &mut Tokens<'_>) -> Option<Vec<u8>> {
 }
 
 fn hex(digits: &str) -> Option<Vec<u8>> {
-    if digits.len() % 2 != 0 || !digits.is_ascii() {
+    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
         return None;
     }
     digits

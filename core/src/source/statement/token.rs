@@ -263,7 +263,8 @@ fn is_word(c: char) -> bool {
 
 /// `--` is a comment only before a blank or the end.
 fn is_dash_comment(text: &str) -> bool {
-    text.strip_prefix("--").is_some_and(|rest| rest.chars().next().is_none_or(|c| c.is_ascii_whitespace() || c.is_ascii_control()))
+    text.strip_prefix("--")
+        .is_some_and(|rest| rest.chars().next().is_none_or(|c| c.is_ascii_whitespace() || c.is_ascii_control()))
 }
 
 fn unescaped(c: char) -> char {

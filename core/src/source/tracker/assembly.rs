@@ -78,7 +78,8 @@ impl Assembly {
 
     /// Adds an event of the open transaction. True where its chunk was not pinned by the event before.
     pub fn push(&mut self, chunk: &Bytes, event: NewEvent) -> bool {
-        let is_same = self.chunks.last().is_some_and(|last| last.as_ptr() == chunk.as_ptr() && last.len() == chunk.len());
+        let is_same =
+            self.chunks.last().is_some_and(|last| last.as_ptr() == chunk.as_ptr() && last.len() == chunk.len());
         if !is_same {
             self.chunks.push(chunk.clone());
         }
@@ -106,7 +107,8 @@ impl Assembly {
 
     /// A part that takes the open transaction's events with it.
     pub fn push_part(&mut self, part: impl FnOnce(std::ops::Range<u32>) -> TransactionPart) {
-        let range = u32::try_from(self.open_from).unwrap_or(u32::MAX)..u32::try_from(self.events.len()).unwrap_or(u32::MAX);
+        let range =
+            u32::try_from(self.open_from).unwrap_or(u32::MAX)..u32::try_from(self.events.len()).unwrap_or(u32::MAX);
         self.transactions.push(part(range));
         self.open_from = self.events.len();
     }
@@ -143,7 +145,8 @@ impl Assembly {
         let mut chunks = vec![ABSENT; left.chunks.len()];
         let mut tables = vec![ABSENT; left.tables.len()];
         for event in left.open_events() {
-            let (Some(chunk), Some(table)) = (chunks.get_mut(event.chunk as usize), tables.get_mut(event.table as usize))
+            let (Some(chunk), Some(table)) =
+                (chunks.get_mut(event.chunk as usize), tables.get_mut(event.table as usize))
             else {
                 continue;
             };

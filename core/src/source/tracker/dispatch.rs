@@ -201,17 +201,25 @@ impl Tracker {
             )
     }
 
-    /// One event of the log that is followed.
+    /// One event of the log that is followed; the frequent ones first.
     fn follow(&mut self, stream: &mut Stream, current: &Current<'_>) -> Result<Flow, SourceError> {
         use EventType as T;
-        let place = stream.place_of(current);
-        let corrupt = |error: EventError| damaged(&place, &error);
+        match current.header.type_code {
+            T::TABLE_MAP => self.table_map(stream, current),
+            code if RowsEvent::is_rows(code) => self.rows(stream, current).map(|()| Flow::Next),
+            T::QUERY | T::QUERY_COMPRESSED => self.query(stream, current),
+            T::XID => self.commit(stream, current).map(|()| Flow::Next),
+            _ => self.follow_rare(stream, current),
+        }
+    }
+
+    fn follow_rare(&mut self, stream: &mut Stream, current: &Current<'_>) -> Result<Flow, SourceError> {
+        use EventType as T;
+        let file = stream.place.file.clone();
+        let place = || FilePosition { file: file.clone(), offset: current.span.start };
+        let corrupt = |error: EventError| damaged(&place(), &error);
         let body = current.body;
         match current.header.type_code {
-            T::TABLE_MAP => return self.table_map(stream, current),
-            code if RowsEvent::is_rows(code) => self.rows(stream, current)?,
-            T::QUERY | T::QUERY_COMPRESSED => return self.query(stream, current),
-            T::XID => self.commit(stream, current)?,
             T::GTID | T::ANONYMOUS_GTID => {
                 let gtid = GtidEvent::parse(current.header.type_code, body).map_err(corrupt)?;
                 self.begin_mysql(stream, current, &gtid);
@@ -224,7 +232,7 @@ impl Tracker {
                 let gtid = MariadbGtidEvent::parse(current.header.server_id, body).map_err(corrupt)?;
                 self.begin_mariadb(stream, current, &gtid);
             }
-            T::TRANSACTION_PAYLOAD => return self.payload(current, &place),
+            T::TRANSACTION_PAYLOAD => return self.payload(current, &place()),
             T::XA_PREPARE => {
                 let prepare = XaPrepare::parse(body).map_err(corrupt)?;
                 if !self.xa_prepare(stream, current, &prepare)? {
@@ -241,19 +249,23 @@ impl Tracker {
             T::MARIADB_GTID_LIST => {
                 if self.may_learn_gtids(current) {
                     let state = MariadbGtidList::parse(body).map_err(corrupt)?.state();
-                    self.learn_gtids(if state.is_empty() { ExecutedGtids::None } else { ExecutedGtids::Mariadb(state) });
+                    self.learn_gtids(if state.is_empty() {
+                        ExecutedGtids::None
+                    } else {
+                        ExecutedGtids::Mariadb(state)
+                    });
                 }
             }
             T::INCIDENT => {
                 let incident = Incident::parse(body).map_err(corrupt)?;
                 let message = format!("incident {}: {}", incident.number, incident.message);
-                return Err(SourceError::Incident { position: place, message });
+                return Err(SourceError::Incident { position: place(), message });
             }
             T::START_ENCRYPTION if self.mode == Mode::Files => {
-                return Err(damaged(&place, &EventError::Encrypted { scheme: "MariaDB's START_ENCRYPTION" }));
+                return Err(damaged(&place(), &EventError::Encrypted { scheme: "MariaDB's START_ENCRYPTION" }));
             }
             T::EXECUTE_LOAD_QUERY => {
-                self.statement_dml(&place, String::new(), "LOAD DATA (logged as a statement)".into())?;
+                self.statement_dml(&place(), String::new(), "LOAD DATA (logged as a statement)".into())?;
                 self.settle_single(stream, current, None)?;
             }
             // Nothing in these changes rows, or the rows are told by others.
@@ -274,9 +286,9 @@ impl Tracker {
             | T::TRANSACTION_CONTEXT
             | T::VIEW_CHANGE => {}
             type_code if current.header.is_ignorable() => {
-                self.notice(Notice::UnknownEventSkipped { position: place, type_code });
+                self.notice(Notice::UnknownEventSkipped { position: place(), type_code });
             }
-            type_code => return Err(SourceError::UnknownEvent { position: place, type_code }),
+            type_code => return Err(SourceError::UnknownEvent { position: place(), type_code }),
         }
         Ok(Flow::Next)
     }
@@ -297,13 +309,7 @@ impl Tracker {
         Ok(Flow::Payload(Box::new(Payload { bytes, reader, span: current.span, piece: None })))
     }
 
-    fn format(
-        &mut self,
-        stream: &mut Stream,
-        header: &EventHeader,
-        format: &FormatDescription,
-        purpose: Purpose,
-    ) {
+    fn format(&mut self, stream: &mut Stream, header: &EventHeader, format: &FormatDescription, purpose: Purpose) {
         let span = stream.place.measure(header, false);
         stream.is_relay_log |= header.flags & EventFlags::RELAY_LOG != 0;
         // A file begins, so the one before has ended: whatever is open there has lost its end with its server.

@@ -43,6 +43,8 @@ pub enum Notice {
     #[error("a statement at {position} is not known and was taken for DDL: {statement}")]
     StatementUnknown { position: FilePosition, statement: String },
 
-    #[error("the transaction that begins at {position} has no end ({reason}): it never committed, nothing of it is delivered")]
+    #[error(
+        "the transaction that begins at {position} has no end ({reason}): it never committed, nothing of it is delivered"
+    )]
     Incomplete { position: FilePosition, reason: &'static str },
 }

@@ -127,7 +127,12 @@ impl Tracker {
     }
 
     /// The open group's rows are put aside under this name.
-    pub(super) fn prepare(&mut self, stream: &mut Stream, current: &Current<'_>, xid: String) -> Result<(), SourceError> {
+    pub(super) fn prepare(
+        &mut self,
+        stream: &mut Stream,
+        current: &Current<'_>,
+        xid: String,
+    ) -> Result<(), SourceError> {
         let Some(mut group) = self.group.take() else { return self.commit(stream, current) };
         let unwanted = std::mem::take(&mut group.unwanted);
         let events = self.assembly.open_events();
@@ -154,7 +159,12 @@ impl Tracker {
     }
 
     /// XA ROLLBACK of a prepared transaction: nothing of it is ever delivered.
-    pub(super) fn xa_roll_back(&mut self, stream: &mut Stream, current: &Current<'_>, xid: &str) -> Result<(), SourceError> {
+    pub(super) fn xa_roll_back(
+        &mut self,
+        stream: &mut Stream,
+        current: &Current<'_>,
+        xid: &str,
+    ) -> Result<(), SourceError> {
         if self.group.as_ref().is_some_and(|group| group.shape == Shape::Xa(xid.to_owned())) {
             return self.roll_back(stream, current);
         }
@@ -167,7 +177,12 @@ impl Tracker {
     }
 
     /// XA COMMIT of a prepared transaction: its rows belong to this group. False where they must be read again first.
-    pub(super) fn xa_commit(&mut self, stream: &mut Stream, current: &Current<'_>, xid: &str) -> Result<bool, SourceError> {
+    pub(super) fn xa_commit(
+        &mut self,
+        stream: &mut Stream,
+        current: &Current<'_>,
+        xid: &str,
+    ) -> Result<bool, SourceError> {
         if self.group.is_none() {
             self.begin(stream, current, Shape::Single, None);
         }
@@ -182,9 +197,10 @@ impl Tracker {
         let is_reread = self.take_reread(xid);
         if !is_reread {
             // Rows that nobody wanted at PREPARE were not kept; someone may want them now.
-            let rows = self.xa.rows(xid).filter(|rows| {
-                !rows.unwanted.iter().any(|(database, table)| self.interest.wants(database, table))
-            });
+            let rows = self
+                .xa
+                .rows(xid)
+                .filter(|rows| !rows.unwanted.iter().any(|(database, table)| self.interest.wants(database, table)));
             let Some(rows) = rows.cloned() else {
                 self.begin_reread(stream, open);
                 return Ok(false);
@@ -202,14 +218,17 @@ impl Tracker {
         for event in &rows.events {
             let Some(version) = rows.tables.get(event.table as usize) else { continue };
             let table = self.assembly.add_table(version);
-            self.assembly.push(&rows.chunk, super::assembly::NewEvent {
-                start: event.start,
-                end: event.end,
-                type_code: event.type_code,
-                table,
-                offset: event.offset,
-                index: event.index,
-            });
+            self.assembly.push(
+                &rows.chunk,
+                super::assembly::NewEvent {
+                    start: event.start,
+                    end: event.end,
+                    type_code: event.type_code,
+                    table,
+                    offset: event.offset,
+                    index: event.index,
+                },
+            );
         }
     }
 

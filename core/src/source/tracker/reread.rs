@@ -8,8 +8,8 @@ use millstream_codec::mysql::event::{EventType, MariadbGtidEvent, QueryEvent, Ro
 use millstream_codec::mysql::rows::RowsEvent;
 
 use super::dispatch::{Current, Flow, damaged};
-use super::stream::Stream;
 use super::place::{Counting, Place};
+use super::stream::Stream;
 use super::{Mode, Need, Tracker, TrackerOutput};
 use crate::position::{FilePosition, OpenXa};
 use crate::source::error::SourceError;
@@ -68,11 +68,7 @@ impl Tracker {
         let collecting = reread.collecting;
         match current.header.type_code {
             T::TABLE_MAP if collecting => return self.table_map(stream, current),
-            code if RowsEvent::is_rows(code) => {
-                if collecting {
-                    self.rows(stream, current)?;
-                }
-            }
+            code if collecting && RowsEvent::is_rows(code) => self.rows(stream, current)?,
             T::TRANSACTION_PAYLOAD => return self.payload(current, &place),
             T::GTID | T::ANONYMOUS_GTID | T::GTID_TAGGED => reread.collecting = false,
             T::MARIADB_GTID => {
@@ -110,11 +106,7 @@ impl Tracker {
     fn reread_statement(&mut self, statement: Statement, place: &FilePosition) -> Result<(), SourceError> {
         let Some(reread) = &mut self.reread else { return Ok(()) };
         match statement {
-            Statement::XaStart(xid) if xid == reread.open.xid => {
-                if !reread.collecting {
-                    self.collect();
-                }
-            }
+            Statement::XaStart(xid) if xid == reread.open.xid => self.collect(),
             Statement::XaPrepare(xid) => reread.done = reread.collecting && xid == reread.open.xid,
             Statement::Begin | Statement::XaStart(_) => reread.collecting = false,
             Statement::Savepoint(name) if reread.collecting => {
@@ -122,16 +114,18 @@ impl Tracker {
                     group.set_savepoint(name);
                 }
             }
-            Statement::RollbackTo(name) if reread.collecting => self.to_savepoint(&name, place)?,
+            Statement::RollbackTo(name) if reread.collecting => self.undo_to_savepoint(&name, place)?,
             _ => {}
         }
         Ok(())
     }
 
-    /// The group that was asked for begins here.
+    /// The group that was asked for begins here (MariaDB says so twice).
     fn collect(&mut self) {
-        if let Some(reread) = &mut self.reread {
-            reread.collecting = true;
+        if let Some(reread) = &mut self.reread
+            && std::mem::replace(&mut reread.collecting, true)
+        {
+            return;
         }
         if let Some(group) = &mut self.group {
             group.events = 0;

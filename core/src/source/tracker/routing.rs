@@ -69,9 +69,8 @@ impl Tracker {
             Err(error) => return Err(damaged(&place, &error)),
         };
         let in_log = map.schema();
-        let is_certain = in_log.as_ref().is_some_and(|schema| {
-            !stream.dialect.is_mariadb || !may_be_hidden(schema, &map.formats)
-        });
+        let is_certain =
+            in_log.as_ref().is_some_and(|schema| !stream.dialect.is_mariadb || !may_be_hidden(schema, &map.formats));
         let schema = match in_log {
             Some(schema) if is_certain || self.mode == Mode::Files => schema,
             None if self.mode == Mode::Files => self.numbered_names(&map, name),
@@ -171,16 +170,16 @@ impl Tracker {
     }
 
     fn row_event(&mut self, stream: &mut Stream, current: &Current<'_>, id: u64) -> Result<(), SourceError> {
-        let place = stream.place_of(current);
         if self.group.is_none() {
             self.begin(stream, current, Shape::Single, None);
         }
+        let place = || FilePosition { file: stream.place.file.clone(), offset: current.span.start };
         let Some(group) = &mut self.group else { return Ok(()) };
         let index = group.events;
         group.events += 1;
         let Some(mapped) = stream.maps.find(id) else {
             let reason = format!("rows of table id {id}, which no TABLE_MAP before them has named");
-            return Err(SourceError::Corrupt { position: place, reason });
+            return Err(SourceError::Corrupt { position: place(), reason });
         };
         let table = match &mut mapped.route {
             Route::Unwanted => {
@@ -208,7 +207,7 @@ impl Tracker {
             return Ok(());
         }
         let too_large = |size_bytes: usize| SourceError::EventTooLarge {
-            position: place.clone(),
+            position: place(),
             size_bytes: size_bytes as u64,
             limit_bytes: u64::from(u32::MAX),
         };
@@ -222,10 +221,10 @@ impl Tracker {
                     let name = (mapped.database.clone(), mapped.table.clone());
                     mapped.route = Route::Quarantined;
                     self.stats.quarantined_events += 1;
-                    self.quarantine(&name, &place, &error.to_string());
+                    self.quarantine(&name, &place(), &error.to_string());
                     return Ok(());
                 }
-                Err(error) => return Err(damaged(&place, &error)),
+                Err(error) => return Err(damaged(&place(), &error)),
             }
             (chunk, range, type_code) = (&unpacked, 0..unpacked.len(), plain);
         }

@@ -40,7 +40,7 @@ impl Tracker {
                     group.set_savepoint(name);
                 }
             }
-            Statement::RollbackTo(name) => self.to_savepoint(&name, &place)?,
+            Statement::RollbackTo(name) => self.undo_to_savepoint(&name, &place)?,
             Statement::XaPrepare(xid) => self.prepare(stream, current, xid)?,
             Statement::XaCommit { one_phase: true, .. } => self.commit(stream, current)?,
             Statement::XaCommit { xid, one_phase: false } => {
@@ -81,7 +81,7 @@ impl Tracker {
         }
     }
 
-    pub(super) fn to_savepoint(&mut self, name: &str, place: &FilePosition) -> Result<(), SourceError> {
+    pub(super) fn undo_to_savepoint(&mut self, name: &str, place: &FilePosition) -> Result<(), SourceError> {
         let Some(group) = &mut self.group else { return Ok(()) };
         let Some(index) = group.roll_back_to(name) else {
             let reason = format!("ROLLBACK TO the savepoint '{name}', which was not set in this transaction");

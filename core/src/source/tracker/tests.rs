@@ -22,8 +22,7 @@ use log::{FILE, Log};
 const HOLD_ALL: usize = 1 << 30;
 
 fn interest(version: u64, include: &[&str]) -> Arc<InterestSet> {
-    let spec =
-        FilterSpec { include: include.iter().map(ToString::to_string).collect(), ..FilterSpec::default() };
+    let spec = FilterSpec { include: include.iter().map(ToString::to_string).collect(), ..FilterSpec::default() };
     let filter = Arc::new(Filter::compile(&spec).unwrap());
     Arc::new(InterestSet { version, views: vec![ViewInterest { view: ViewId(1), filter }] })
 }

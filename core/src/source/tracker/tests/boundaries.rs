@@ -160,7 +160,8 @@ fn statements_that_change_rows_can_be_skipped_with_a_notice() {
 fn events_that_mean_nothing_to_rows_are_passed() {
     let mut log = Log::mysql();
     log.begin();
-    for type_code in [T::INTVAR, T::RAND, T::USER_VAR, T::ROWS_QUERY, T::IGNORABLE, T::VIEW_CHANGE, T::BEGIN_LOAD_QUERY] {
+    for type_code in [T::INTVAR, T::RAND, T::USER_VAR, T::ROWS_QUERY, T::IGNORABLE, T::VIEW_CHANGE, T::BEGIN_LOAD_QUERY]
+    {
         log.event(type_code, 0, &[1, 2, 3]);
     }
     log.rows(1, "t", &[1]);
@@ -233,7 +234,13 @@ fn a_heartbeat_moves_nothing() {
     log.transaction(1, "t", &[1]);
     let before = log.offset;
     log.events.push(raw(T::HEARTBEAT, 0, b"binlog.000009", 99_999, true));
-    log.events.push(raw(T::HEARTBEAT_V2, 0, &[1, 13, b'b', b'i', b'n', b'l', b'o', b'g', b'.', b'0', b'0', b'0', b'0', b'0', b'9', 2, 1, 77, 0], 0, true));
+    log.events.push(raw(
+        T::HEARTBEAT_V2,
+        0,
+        &[1, 13, b'b', b'i', b'n', b'l', b'o', b'g', b'.', b'0', b'0', b'0', b'0', b'0', b'9', 2, 1, 77, 0],
+        0,
+        true,
+    ));
     let (client, tracker) = read(&log);
     assert_eq!(client.batches, 1);
     assert_eq!((&*tracker.position().file, tracker.position().offset), (FILE, before));
@@ -405,7 +412,7 @@ fn payloads_are_read_like_what_they_hold() {
     plain.transaction(1, "t", &[3]);
     let mut packed = plain.clone();
     packed.events.truncate(packed.events.len() - 5);
-    packed.into_payload(gtid);
+    packed.pack(gtid);
     packed.transaction(1, "t", &[3]);
     let (expected, _) = read(&plain);
     let (client, tracker) = read(&packed);

@@ -234,7 +234,7 @@ impl Log {
     }
 
     /// The last events, from this index on, as one compressed payload.
-    pub fn into_payload(&mut self, from: usize) {
+    pub fn pack(&mut self, from: usize) {
         let inner: Vec<u8> = self
             .events
             .drain(from..)

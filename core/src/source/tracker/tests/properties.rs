@@ -36,8 +36,18 @@ fn long_log(mut log: Log) -> Log {
 }
 
 const EXPECTED: [&str; 12] = [
-    "t:1", "t:2 u:5", "", "<CREATE TABLE v (id INT)>", "w:8 <CREATE TABLE `w` (`id` int) START TRANSACTION>", "", "",
-    "", "t:11", "t:9", "<DROP TABLE v>", "u:12",
+    "t:1",
+    "t:2 u:5",
+    "",
+    "<CREATE TABLE v (id INT)>",
+    "w:8 <CREATE TABLE `w` (`id` int) START TRANSACTION>",
+    "",
+    "",
+    "",
+    "t:11",
+    "t:9",
+    "<DROP TABLE v>",
+    "u:12",
 ];
 
 /// The events that a dump would send from this position on, with its artificial beginning.
@@ -55,7 +65,11 @@ fn dump(log: &Log, position: &Position) -> Vec<Vec<u8>> {
             formats.push((file.clone(), event.clone()));
         }
         let reached = file.as_str() > &*position.file || file == *position.file && offset >= position.offset;
-        if reached { behind.push(event.clone()) } else { before.push(event.clone()) }
+        if reached {
+            behind.push(event.clone())
+        } else {
+            before.push(event.clone())
+        }
         if !artificial {
             offset += event.len() as u64;
         }
@@ -76,7 +90,9 @@ fn dump(log: &Log, position: &Position) -> Vec<Vec<u8>> {
         begin.events.push(format);
     } else {
         // The ROTATE of the file is the one just made.
-        behind.retain(|event| event[4] != 4 || event[17] & 0x20 == 0 || event[27..event.len() - 4] != *position.file.as_bytes());
+        behind.retain(|event| {
+            event[4] != 4 || event[17] & 0x20 == 0 || event[27..event.len() - 4] != *position.file.as_bytes()
+        });
     }
     begin.events.extend(behind);
     begin.events
