@@ -104,7 +104,8 @@ impl Theirs {
     fn new(orders: &Orders) -> Self {
         let mut reader = EventStreamReader::new(BinlogVersion::Version4);
         reader.read(&orders.table_map[..]).expect("a TABLE_MAP");
-        let events = orders.events.iter().map(|event| reader.read(&event[..]).expect("an event").expect("an event")).collect();
+        let events =
+            orders.events.iter().map(|event| reader.read(&event[..]).expect("an event").expect("an event")).collect();
         Self { reader, events }
     }
 
@@ -150,7 +151,10 @@ fn compare(row_count: usize, rounds: usize, is_measured: bool) {
     let growth = bytes as f64 / orders.bytes as f64;
     assert!(growth <= GROWTH_MAX, "{growth:.2} times the bytes, at most {GROWTH_MAX}");
     if !is_measured {
-        println!("decode_encode: {rows} rows, {:.0} bytes a row in, out/in {growth:.3}, digest {result:016x}", orders.bytes as f64 / rows as f64);
+        println!(
+            "decode_encode: {rows} rows, {:.0} bytes a row in, out/in {growth:.3}, digest {result:016x}",
+            orders.bytes as f64 / rows as f64
+        );
         return;
     }
 

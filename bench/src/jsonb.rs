@@ -62,7 +62,8 @@ fn write(value: &Json<'_>, out: &mut Vec<u8>) {
 
 fn container(keys: &[&str], values: &[&Json<'_>], out: &mut Vec<u8>) {
     let start = out.len();
-    let put = |out: &mut Vec<u8>, at: usize, number: usize| out[at..at + 2].copy_from_slice(&(number as u16).to_le_bytes());
+    let put =
+        |out: &mut Vec<u8>, at: usize, number: usize| out[at..at + 2].copy_from_slice(&(number as u16).to_le_bytes());
     out.resize(start + 4 + keys.len() * 4 + values.len() * 3, 0);
     put(out, start, values.len());
     for (index, key) in keys.iter().enumerate() {

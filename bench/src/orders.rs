@@ -57,8 +57,8 @@ pub fn orders(row_count: usize, seed: u64) -> Orders {
 }
 
 const WORDS: [&str; 16] = [
-    "amber", "basalt", "cobalt", "drift", "ember", "fjord", "granite", "harbour", "indigo", "juniper", "kelp", "linden",
-    "meadow", "nimbus", "ochre", "pebble",
+    "amber", "basalt", "cobalt", "drift", "ember", "fjord", "granite", "harbour", "indigo", "juniper", "kelp",
+    "linden", "meadow", "nimbus", "ochre", "pebble",
 ];
 
 fn words(numbers: &mut Numbers, count: u64) -> String {

@@ -177,7 +177,13 @@ fn parse_columns(text: &str) -> Result<ColumnFilter, String> {
 #[derive(Debug, Args)]
 pub struct TailArguments {
     /// Servers to ask, in turn; port 7440 where none is given
-    #[arg(long, env = "MILLSTREAM_SERVER", value_name = "HOST:PORT,..", value_delimiter = ',', default_value = "127.0.0.1:7440")]
+    #[arg(
+        long,
+        env = "MILLSTREAM_SERVER",
+        value_name = "HOST:PORT,..",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:7440"
+    )]
     pub server: Vec<String>,
     #[arg(long, short, env = "MILLSTREAM_DESTINATION", default_value = "main")]
     pub destination: String,
@@ -345,7 +351,10 @@ mod tests {
         assert_eq!(tail.server, ["a:1", "b"]);
         let filter = tail.filter.filter();
         assert_eq!(filter.include, ["shop.*", "/x:y/"]);
-        assert_eq!(filter.columns, [ColumnFilter { tables: "shop.o".into(), columns: vec!["id".into(), "total".into()] }]);
+        assert_eq!(
+            filter.columns,
+            [ColumnFilter { tables: "shop.o".into(), columns: vec!["id".into(), "total".into()] }]
+        );
         assert_eq!(filter.kinds, [Op::Insert, Op::Delete]);
         assert!(filter.ddl);
         assert_eq!((tail.max_rows, tail.idle_timeout), (Some(3), Some(Duration::from_millis(500))));

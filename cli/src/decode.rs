@@ -60,7 +60,8 @@ impl Run {
         let tables = Tables::open("decode", Box::new(MemoryStore::default()))
             .map_err(|error| Failure::input(format!("cannot begin: {error}")))?;
         let tables = Arc::new(Mutex::new(tables));
-        let interest = InterestSet { version: 1, views: vec![ViewInterest { view: ViewId(0), filter: filter.clone() }] };
+        let interest =
+            InterestSet { version: 1, views: vec![ViewInterest { view: ViewId(0), filter: filter.clone() }] };
         let config = TrackerConfig {
             shards: 1,
             hold_bytes_max: HOLD_BYTES_MAX_DEFAULT,

@@ -93,7 +93,8 @@ fn people_see_the_key_and_what_changed() {
 
 #[test]
 fn data_cannot_drive_the_terminal_or_flood_it() {
-    let text = line(Format::Text, Style::Plain, Op::Insert, None, Some((1, "\u{1b}[2J\u{9b}x", Some(&"y".repeat(500)))));
+    let text =
+        line(Format::Text, Style::Plain, Op::Insert, None, Some((1, "\u{1b}[2J\u{9b}x", Some(&"y".repeat(500)))));
     assert!(!text.trim_end().chars().any(char::is_control), "{text:?}");
     assert!(text.contains("…") && text.chars().count() < 300, "{text}");
 }

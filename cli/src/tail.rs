@@ -22,15 +22,16 @@ pub fn run(arguments: &TailArguments) -> Result<Exit, Failure> {
 fn config(arguments: &TailArguments) -> ClientConfig {
     let default = if arguments.subscription.is_some() { Start::Resume } else { Start::Latest };
     let start = arguments.from.clone().map_or(default, |from| from.0);
-    let mut config = ClientConfig::new(arguments.server.iter().filter(|server| !server.is_empty()), &arguments.destination)
-        .credentials(&arguments.user, &arguments.password)
-        .client_name(concat!("millstream tail ", env!("CARGO_PKG_VERSION")))
-        .filter(arguments.filter.filter())
-        .start(start)
-        .on_notice({
-            let retry_told = Mutex::new(None);
-            move |notice| tell(notice, &retry_told)
-        });
+    let mut config =
+        ClientConfig::new(arguments.server.iter().filter(|server| !server.is_empty()), &arguments.destination)
+            .credentials(&arguments.user, &arguments.password)
+            .client_name(concat!("millstream tail ", env!("CARGO_PKG_VERSION")))
+            .filter(arguments.filter.filter())
+            .start(start)
+            .on_notice({
+                let retry_told = Mutex::new(None);
+                move |notice| tell(notice, &retry_told)
+            });
     if let Some(name) = &arguments.subscription {
         config = config.subscription(name);
     }
@@ -39,6 +40,9 @@ fn config(arguments: &TailArguments) -> ClientConfig {
     }
     config
 }
+
+/// Under a steady flow, an ack at the latest after so many transactions: far below what the server lets be outstanding.
+const ACK_EVERY: u64 = 1024;
 
 /// While a server is away, one line in so long says so.
 const RETRY_LINE_EVERY: Duration = Duration::from_secs(5);
@@ -80,6 +84,7 @@ async fn follow(arguments: &TailArguments) -> Result<Exit, Failure> {
         printer,
         rows_left: arguments.max_rows.unwrap_or(u64::MAX),
         printed: None,
+        unacknowledged: 0,
         acknowledges: arguments.subscription.is_some(),
     };
     let mut last_row_at = Instant::now();
@@ -100,7 +105,7 @@ async fn follow(arguments: &TailArguments) -> Result<Exit, Failure> {
         if output.rows_left == 0 {
             break End::MaxRows;
         }
-        if client.queued_transactions() == 0 {
+        if client.queued_transactions() == 0 || output.unacknowledged >= ACK_EVERY {
             output.flush(&mut client).await?;
         } else {
             output.lines.settle()?;
@@ -121,7 +126,9 @@ async fn follow(arguments: &TailArguments) -> Result<Exit, Failure> {
 fn with_hint(error: ClientError) -> Failure {
     let hint = match &error {
         ClientError::Refused { code, .. } if code == "subscription_busy" => "; --standby waits for it",
-        ClientError::Refused { code, .. } if code == "access_denied" => " (--user, MILLSTREAM_USER, MILLSTREAM_PASSWORD)",
+        ClientError::Refused { code, .. } if code == "access_denied" => {
+            " (--user, MILLSTREAM_USER, MILLSTREAM_PASSWORD)"
+        }
         ClientError::Connect { .. } => "; --server or MILLSTREAM_SERVER names another",
         _ => "",
     };
@@ -161,6 +168,7 @@ struct Output {
     rows_left: u64,
     /// The last transaction that was printed whole and is not acknowledged yet.
     printed: Option<Transaction>,
+    unacknowledged: u64,
     acknowledges: bool,
 }
 
@@ -202,6 +210,7 @@ impl Output {
         }
         if self.acknowledges {
             self.printed = Some(transaction);
+            self.unacknowledged += 1;
         }
         Ok(())
     }
@@ -211,6 +220,7 @@ impl Output {
         self.lines.flush()?;
         if let Some(transaction) = self.printed.take() {
             client.ack(&transaction).await?;
+            self.unacknowledged = 0;
         }
         Ok(())
     }

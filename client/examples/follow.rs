@@ -19,7 +19,10 @@ fn main() -> Result<(), ClientError> {
                         let values: Vec<String> = image
                             .map(|(column, value)| Ok(format!("{}={:?}", column.name, value?)))
                             .collect::<Result<_, millstream_client::wire::read::ReadError>>()
-                            .map_err(|error| ClientError::Unreadable { table: rows.table().into(), reason: error.to_string() })?;
+                            .map_err(|error| ClientError::Unreadable {
+                                table: rows.table().into(),
+                                reason: error.to_string(),
+                            })?;
                         println!("{:?} {}.{} {}", row.op, rows.database(), rows.table(), values.join(" "));
                     }
                 }

@@ -177,6 +177,17 @@ impl Client {
     }
 }
 
+impl Drop for Client {
+    /// Acks that wait for the next one are sent, as far as the socket takes them at once.
+    fn drop(&mut self) {
+        self.session.flush_ack(Instant::now());
+        if let Some(stream) = &self.stream {
+            // Best effort: what is not acknowledged comes again.
+            let _ = stream.try_write(self.session.outgoing());
+        }
+    }
+}
+
 async fn connect(address: &str, wait: Duration) -> io::Result<TcpStream> {
     match timeout(wait, TcpStream::connect(address)).await {
         Ok(stream) => {

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cursor::Token;
 use crate::error::ClientError;
 use crate::notice::Notice;
-use crate::cursor::Token;
 
 use millstream_codec::wire::messages::Start as WireStart;
 pub use millstream_codec::wire::messages::{ColumnFilter, CompiledField, Filter, Op, Order};
@@ -27,7 +27,10 @@ pub enum Start {
     Latest,
     /// Executed so far: a MySQL GTID set, or a MariaDB GTID position.
     GtidSet(String),
-    File { file: String, offset: u64 },
+    File {
+        file: String,
+        offset: u64,
+    },
     /// The first transaction committed at or after it; microseconds since the Unix epoch.
     TimestampUs(i64),
 }
@@ -151,15 +154,10 @@ impl ClientConfig {
 
     /// Only these columns of the tables that `tables` matches; the others read as NULL.
     /// Primary keys are always sent.
-    pub fn columns<S: Into<String>>(
-        mut self,
-        tables: impl Into<String>,
-        columns: impl IntoIterator<Item = S>,
-    ) -> Self {
-        self.filter.columns.push(ColumnFilter {
-            tables: tables.into(),
-            columns: columns.into_iter().map(Into::into).collect(),
-        });
+    pub fn columns<S: Into<String>>(mut self, tables: impl Into<String>, columns: impl IntoIterator<Item = S>) -> Self {
+        self.filter
+            .columns
+            .push(ColumnFilter { tables: tables.into(), columns: columns.into_iter().map(Into::into).collect() });
         self
     }
 

@@ -31,28 +31,15 @@ pub enum ClientError {
 
     /// The server answered with an error of its own. `code` is stable; docs/protocol.md lists them.
     #[error("{message} ({code})")]
-    Refused {
-        code: String,
-        message: String,
-        retry: bool,
-    },
+    Refused { code: String, message: String, retry: bool },
 
     /// A field that this client was compiled for is gone, or has another type: reading on would give silent zeros.
     #[error("{table}.{field} (ordinal {ordinal}) is no longer what this client was compiled for: {reason}")]
-    SchemaBreak {
-        table: String,
-        field: String,
-        ordinal: u16,
-        reason: String,
-    },
+    SchemaBreak { table: String, field: String, ordinal: u16, reason: String },
 
     /// A former leader still answers. It is left alone; another server is asked.
     #[error("{address} leads with epoch {epoch}, but epoch {highest} has been seen: it is a former leader")]
-    StaleEpoch {
-        address: String,
-        epoch: u64,
-        highest: u64,
-    },
+    StaleEpoch { address: String, epoch: u64, highest: u64 },
 
     /// The library holds a transaction until it has committed; this one grew over the bound.
     #[error(

@@ -44,7 +44,9 @@ mod support;
 mod transaction;
 
 pub use capnp;
-pub use config::{Backoff, ClientConfig, ColumnFilter, CompiledField, DEFAULT_PORT, Filter, Op, Order, Start, WhenTaken};
+pub use config::{
+    Backoff, ClientConfig, ColumnFilter, CompiledField, DEFAULT_PORT, Filter, Op, Order, Start, WhenTaken,
+};
 pub use cursor::Token;
 pub use error::{ClientError, Disposition};
 pub use millstream_codec::wire;

@@ -7,15 +7,28 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    Connected { address: String, server_version: String },
+    Connected {
+        address: String,
+        server_version: String,
+    },
     /// Rows follow from here on.
-    Subscribed { address: String, epoch: u64 },
+    Subscribed {
+        address: String,
+        epoch: u64,
+    },
     /// Another connection has the subscription; this one stands by.
-    Waiting { address: String },
+    Waiting {
+        address: String,
+    },
     /// The server named others to ask instead.
-    Redirected { servers: Vec<String> },
+    Redirected {
+        servers: Vec<String>,
+    },
     /// Tried again after the pause.
-    Retrying { reason: String, pause: Duration },
+    Retrying {
+        reason: String,
+        pause: Duration,
+    },
 }
 
 impl fmt::Display for Notice {

@@ -16,7 +16,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use millstream_codec::millstream_capnp::{batch, change, file_position, fragment, rows, server_message};
-use millstream_codec::wire::messages::{ClientMessage, Hello, Order, PROTOCOL_VERSION, ServerMessage, Start, Subscribe};
+use millstream_codec::wire::messages::{
+    ClientMessage, Hello, Order, PROTOCOL_VERSION, ServerMessage, Start, Subscribe,
+};
 use millstream_codec::wire::position::Position;
 
 use crate::config::{ClientConfig, WhenTaken};
@@ -30,16 +32,25 @@ const OPEN_TRANSACTIONS_MAX: usize = 4096;
 /// What `poll` tells.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Welcome { server_version: String },
+    Welcome {
+        server_version: String,
+    },
     /// Another connection has the subscription; this one takes over when that goes.
     Waiting,
-    Subscribed { epoch: u64, position: Position },
+    Subscribed {
+        epoch: u64,
+        position: Position,
+    },
     Redirect(Vec<String>),
     Transaction(Committed),
     /// Everything up to here has been sent or filtered away.
-    Stands { position: Position },
+    Stands {
+        position: Position,
+    },
     /// What follows starts behind this position once more.
-    RolledBack { position: Position },
+    RolledBack {
+        position: Position,
+    },
     /// The server ended the connection with an error of its own.
     Failed(ClientError),
 }

@@ -5,8 +5,8 @@ use millstream_codec::wire::read::Value;
 
 use super::*;
 use crate::cursor::Cursor;
-use crate::transaction::{Change, Transaction};
 use crate::support::*;
+use crate::transaction::{Change, Transaction};
 
 fn config() -> ClientConfig {
     ClientConfig::new(["a:1"], "main").subscription("s").credit_bytes(4096)
@@ -153,10 +153,13 @@ fn credit_comes_back_as_transactions_are_taken() {
     assert!(bytes.len() < 500 * 2 && bytes.len() > 500, "{}", bytes.len());
     feed(&mut connection, &bytes).expect("batch");
     let credit = |connection: &mut Connection| {
-        said(connection).into_iter().map(|said| match said {
-            ClientMessage::Credit(bytes) => bytes,
-            other => panic!("{other:?}"),
-        }).sum::<u64>()
+        said(connection)
+            .into_iter()
+            .map(|said| match said {
+                ClientMessage::Credit(bytes) => bytes,
+                other => panic!("{other:?}"),
+            })
+            .sum::<u64>()
     };
     connection.poll();
     assert_eq!(credit(&mut connection), 0);
@@ -251,7 +254,8 @@ fn errors_of_the_server_come_behind_what_it_sent_before() {
 #[test]
 fn heartbeats_move_the_position_in_their_turn() {
     let mut connection = streaming(&config());
-    feed(&mut connection, &[batch(3, &[whole(11)]), heartbeat(14, Some(14)), heartbeat(15, None)].concat()).expect("bytes");
+    feed(&mut connection, &[batch(3, &[whole(11)]), heartbeat(14, Some(14)), heartbeat(15, None)].concat())
+        .expect("bytes");
     let events = events(&mut connection);
     assert_eq!(events.len(), 2, "{events:?}");
     assert!(matches!(&events[1], Event::Stands { position } if position.offset == 14_000));

@@ -64,9 +64,7 @@ impl Message {
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum ReceiveError {
-    #[error(
-        "a message of {0} segments, where the most is {SEGMENTS_MAX}; is this the client port of a millstreamd?"
-    )]
+    #[error("a message of {0} segments, where the most is {SEGMENTS_MAX}; is this the client port of a millstreamd?")]
     Segments(u64),
     #[error("a message of {bytes} bytes (the most is {bytes_max})")]
     TooLarge { bytes: u64, bytes_max: u64 },
@@ -106,13 +104,7 @@ impl Body {
 
 impl Receiver {
     pub fn new(message_bytes_max: usize) -> Self {
-        Self {
-            staging: vec![0; STAGING_BYTES].into_boxed_slice(),
-            start: 0,
-            end: 0,
-            body: None,
-            message_bytes_max,
-        }
+        Self { staging: vec![0; STAGING_BYTES].into_boxed_slice(), start: 0, end: 0, body: None, message_bytes_max }
     }
 
     /// Where the next bytes of the stream go; never empty once `take` has answered `None`.
@@ -275,7 +267,13 @@ mod tests {
                 .map(|index| {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                     // Heads of few segments and small sizes, so that many pass the first check.
-                    if index % 4 == 0 { (state >> 60) as u8 } else if index < 64 { 0 } else { (state >> 56) as u8 }
+                    if index % 4 == 0 {
+                        (state >> 60) as u8
+                    } else if index < 64 {
+                        0
+                    } else {
+                        (state >> 56) as u8
+                    }
                 })
                 .collect();
             let mut receiver = Receiver::new(1 << 20);

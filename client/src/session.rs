@@ -37,11 +37,18 @@ pub(crate) enum Step {
     /// Rows will come, or another connection has the subscription and this one stands by.
     Settled,
     /// Open a connection, then call `connected` or `connect_failed`.
-    Connect { address: String, timeout: Duration },
+    Connect {
+        address: String,
+        timeout: Duration,
+    },
     /// Nothing to do until then.
-    Wait { until: Instant },
+    Wait {
+        until: Instant,
+    },
     /// Write `outgoing`; read into `space` until bytes come (`received`) or it is `until` (then step again).
-    Transfer { until: Instant },
+    Transfer {
+        until: Instant,
+    },
 }
 
 enum State {
@@ -235,7 +242,10 @@ impl Session {
                 Some(now)
             }
             Strikes::LastLook => {
-                self.lost(format!("nothing came for {} ms, not even the answer to a ping", self.config.silence_max.as_millis()));
+                self.lost(format!(
+                    "nothing came for {} ms, not even the answer to a ping",
+                    self.config.silence_max.as_millis()
+                ));
                 None
             }
         }

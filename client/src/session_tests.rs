@@ -75,7 +75,8 @@ impl Driver {
         self.session.sent(bytes.len());
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            let message = capnp::serialize::read_message(&mut rest, capnp::message::ReaderOptions::new()).expect("message");
+            let message =
+                capnp::serialize::read_message(&mut rest, capnp::message::ReaderOptions::new()).expect("message");
             let root: client_message::Reader<'_> = message.get_root().expect("root");
             self.said.push_back(ClientMessage::decode(root).expect("decode"));
         }

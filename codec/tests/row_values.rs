@@ -154,7 +154,10 @@ fn replayed(recording: &Recording, piece_bytes_max: usize) -> BTreeMap<Place, Ce
             (None, None) => panic!("a row without images"),
         }
     }
-    state.into_iter().map(|((table, id, column), cell)| ((table.split_once('.').unwrap().1.to_owned(), id, column), cell)).collect()
+    state
+        .into_iter()
+        .map(|((table, id, column), cell)| ((table.split_once('.').unwrap().1.to_owned(), id, column), cell))
+        .collect()
 }
 
 fn schemas(recording: &Recording) -> BTreeMap<String, TableSchema> {

@@ -177,7 +177,7 @@ async fn read_until_parked(
                     config.shared.note(&notice);
                 }
                 *start = Start::Position(Position::clone(&batch.tail));
-                if let Some(last) = batch.transactions.iter().rev().find(|part| part.end != PartEnd::Open) {
+                if let Some(last) = batch.transactions.iter().rev().find(|part| part.end == PartEnd::Commit) {
                     *first_sequence = last.sequence + 1;
                 }
                 let output = shard.encode(batch);

@@ -7,6 +7,7 @@ pub mod clock;
 mod connection;
 pub mod engine;
 mod live;
+pub mod nudge;
 mod preview;
 pub mod source;
 mod tasks;

@@ -159,7 +159,7 @@ async fn stream(
         shared.metrics.unwanted_events.set(feed.tracker().stats().unwanted_events);
         let batch = next.inspect_err(|_| *start = Start::Position(feed.position().clone()))?;
         if let Some(last) =
-            batch.transactions.iter().rev().find(|part| part.end != millstream_core::engine::batch::PartEnd::Open)
+            batch.transactions.iter().rev().find(|part| part.end == millstream_core::engine::batch::PartEnd::Commit)
         {
             *sequence = last.sequence;
         }

@@ -93,6 +93,51 @@ fn every_subscription_gets_its_own_tables_columns_and_kinds() {
 }
 
 #[test]
+fn many_subscriptions_each_get_every_row_and_keep_their_own_cursor() {
+    let Some((server, mut daemon)) = start() else { return };
+    server.sql("CREATE DATABASE many; CREATE TABLE many.a (id INT PRIMARY KEY); CREATE TABLE many.b (id INT PRIMARY KEY)").unwrap();
+    const CLIENTS: usize = 60;
+    // a few filters among them, so that views are shared and not shared
+    let filters = [of(&["many.*"]), of(&["many.a"]), of(&["many.b"])];
+    let request = |number: usize| Subscribe { filter: filters[number % 3].clone(), ..subscribe(&format!("many-{number}")) };
+    let mut clients: Vec<_> =
+        (0..CLIENTS).map(|number| RawClient::subscribe(daemon.listen, request(number)).unwrap().unwrap()).collect();
+    for id in 0..50 {
+        server.sql(&format!("INSERT INTO many.a VALUES ({id}); INSERT INTO many.b VALUES ({})", id + 100)).unwrap();
+    }
+    let expected = |number: usize| -> Vec<u64> {
+        let all = (0..50).flat_map(|id| [id, id + 100]);
+        all.filter(|id| number % 3 == 0 || (*id < 100) == (number % 3 == 1)).collect()
+    };
+    for (number, (client, begin)) in clients.iter_mut().enumerate() {
+        let expected = expected(number);
+        let mut deliveries = Vec::new();
+        while deliveries.len() < expected.len() {
+            let came = client.transactions(SOON).unwrap();
+            assert!(!came.is_empty(), "client {number} has {} of {}", deliveries.len(), expected.len());
+            deliveries.extend(came);
+        }
+        let ids: Vec<u64> = deliveries.iter().map(|delivery| delivery.changes[0].id().unwrap()).collect();
+        assert_eq!(ids, expected, "client {number}");
+        // each acknowledges another one
+        let sequence = deliveries[number % expected.len()].sequence;
+        client.send(&ClientMessage::Ack { epoch: begin.epoch, sequence }).unwrap();
+        wait_durable(client, sequence);
+    }
+    drop(clients);
+    daemon.kill9().unwrap();
+    daemon.start_again().unwrap();
+    for number in 0..CLIENTS {
+        let mut client = connect(&daemon, request(number));
+        let expected = &expected(number)[number % expected(number).len() + 1..];
+        if let Some(first) = expected.first() {
+            let changes = client.changes(1, SOON).unwrap();
+            assert_eq!(changes[0].id(), Some(*first), "client {number} after the restart");
+        }
+    }
+}
+
+#[test]
 fn a_standby_takes_over_behind_the_last_durable_ack() {
     let Some((server, daemon)) = start() else { return };
     server.sql("CREATE DATABASE standby; CREATE TABLE standby.t (id INT PRIMARY KEY)").unwrap();

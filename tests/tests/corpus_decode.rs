@@ -8,10 +8,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 use millstream_tests::compare::{
-    Dialect, Line, RANDOM_SESSION, RandomTable, RowLine, SelectedTables, change_complaint, parse_lines, value_complaints,
+    Dialect, Line, RANDOM_SESSION, RandomTable, RowLine, SelectedTables, change_complaint, corpus_complaints, parse_lines,
+    rows_of,
 };
 use millstream_tests::harness::{
-    Answers, CorpusScript, Flavour, Kind, MysqlServer, RowEvent, TypeCase, Version, load_corpus, workspace_program,
+    Answers, Flavour, Kind, MysqlServer, RowEvent, Version, load_corpus, workspace_program,
 };
 use millstream_tests::load::Random;
 
@@ -39,9 +40,12 @@ fn decode(files: &[PathBuf]) -> anyhow::Result<Vec<RowLine>> {
         .context("running millstream decode")?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     // with status 1 where something was left out; here that may only be the statements that the corpus has on purpose
-    let left_out = stderr.lines().filter(|line| !line.trim().is_empty());
-    let statements_only = left_out.clone().all(|line| line.contains("a change was logged as a statement"));
-    let expected_status = if left_out.count() == 0 { 0 } else { 1 };
+    let warnings: Vec<&str> = stderr
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.contains("the file has no column names"))
+        .collect();
+    let statements_only = warnings.iter().all(|line| line.contains("a change was logged as a statement"));
+    let expected_status = if warnings.is_empty() { 0 } else { 1 };
     ensure!(
         output.status.code() == Some(expected_status) && statements_only,
         "millstream decode: {}: {stderr}",
@@ -55,11 +59,6 @@ fn decode(files: &[PathBuf]) -> anyhow::Result<Vec<RowLine>> {
             Line::Ddl(_) => None,
         })
         .collect())
-}
-
-/// Those of some databases.
-fn rows_of(rows: &[RowLine], databases: &[&str]) -> Vec<RowLine> {
-    rows.iter().filter(|row| databases.contains(&row.database.as_str())).cloned().collect()
 }
 
 fn assert_none(complaints: Vec<String>, flavour: Flavour) {
@@ -79,33 +78,9 @@ fn corpus_on(flavour: Flavour) {
     let rows = decode(&server.binlog_files().unwrap()).unwrap();
     let mut complaints = Vec::new();
     for script in &corpus {
-        let found = judge(&server, script, &rows).unwrap_or_else(|error| vec![format!("{error:#}")]);
-        complaints.extend(found.into_iter().map(|complaint| format!("{}: {complaint}", script.name)));
+        complaints.extend(corpus_complaints(&server, script, &rows).unwrap());
     }
     assert_none(complaints, flavour);
-}
-
-fn judge(server: &MysqlServer, script: &CorpusScript, rows: &[RowLine]) -> anyhow::Result<Vec<String>> {
-    match &script.answers {
-        Answers::Values(cases) => {
-            let cases: Vec<&TypeCase> =
-                cases.iter().filter(|case| case.applies_to(server.kind(), server.version)).collect();
-            ensure!(!cases.is_empty(), "no case applies");
-            let mut databases: Vec<&str> = cases.iter().map(|case| case.database.as_str()).collect();
-            databases.dedup();
-            let rows = rows_of(rows, &databases);
-            let mut complaints = value_complaints(cases, &rows);
-            complaints.extend(SelectedTables::read(server, &databases)?.complaints(&rows)?);
-            Ok(complaints)
-        }
-        Answers::Changes(changes) => {
-            let changes: Vec<&RowEvent> =
-                changes.iter().filter(|change| change.applies_to(server.kind(), server.version)).collect();
-            let mut databases: Vec<&str> = changes.iter().map(|change| change.database.as_str()).collect();
-            databases.dedup();
-            Ok(change_complaint(&changes, &rows_of(rows, &databases)).into_iter().collect())
-        }
-    }
 }
 
 #[test]
@@ -126,6 +101,43 @@ fn known_answers_come_from_files_of_mariadb1011() {
 #[test]
 fn known_answers_come_from_files_of_mariadb105() {
     corpus_on(Flavour::Mariadb105);
+}
+
+/// Without column names in the log there are only numbers for them; what changed, where, and in which order is known
+/// even so.
+fn order_on(flavour: Flavour) {
+    let Some(server) = server(flavour) else { return };
+    let mut corpus = load_corpus().unwrap();
+    corpus.retain(|script| matches!(script.answers, Answers::Changes(_)));
+    for script in &corpus {
+        server.run_script(&script.script).unwrap_or_else(|error| panic!("{}: {error:#}", script.name));
+    }
+    let mut rows = decode(&server.binlog_files().unwrap()).unwrap();
+    for row in &mut rows {
+        let images = row.before.iter().chain(&row.after);
+        assert!(images.flat_map(|image| image.keys()).all(|name| name.starts_with('@')), "{row:?}");
+        (row.before, row.after) = (None, None);
+    }
+    let mut complaints = Vec::new();
+    for script in &corpus {
+        let Answers::Changes(changes) = &script.answers else { continue };
+        let applies = changes.iter().filter(|change| change.applies_to(server.kind(), server.version));
+        let changes: Vec<RowEvent> =
+            applies.map(|change| RowEvent { before: None, after: None, ..change.clone() }).collect();
+        let rows = rows_of(&rows, &[changes[0].database.as_str()]);
+        complaints.extend(change_complaint(&changes.iter().collect::<Vec<_>>(), &rows));
+    }
+    assert_none(complaints, flavour);
+}
+
+#[test]
+fn changes_come_in_order_from_files_of_mysql57() {
+    order_on(Flavour::Mysql57);
+}
+
+#[test]
+fn changes_come_in_order_from_files_of_mysql56() {
+    order_on(Flavour::Mysql56);
 }
 
 // ---- what SELECT gives -----------------------------------------------------------------------------

@@ -93,12 +93,21 @@ impl Drop for Follower {
 
 #[test]
 fn killing_the_server_and_the_client_at_any_moment_loses_nothing() {
-    let Some(server) = MysqlServer::start(Flavour::Mysql97, &[]).unwrap() else { return };
-    let rounds: u32 =
-        std::env::var("MILLSTREAM_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(50);
+    let rounds = std::env::var("MILLSTREAM_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(50);
+    kill(Flavour::Mysql97, rounds, Options::default());
+}
+
+#[test]
+fn killing_loses_nothing_of_mariadb_with_two_workers_either() {
+    let rounds = std::env::var("MILLSTREAM_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(15);
+    kill(Flavour::Mariadb118, rounds, Options::default().engine("worker_cores", "[0, 1]"));
+}
+
+fn kill(flavour: Flavour, rounds: u32, options: Options) {
+    let Some(server) = MysqlServer::start(flavour, &[]).unwrap() else { return };
     let seed = Random::seed_of_test("kill");
     let mut random = Random::new(seed);
-    let mut daemon = Millstreamd::start(&server, Options::default()).unwrap();
+    let mut daemon = Millstreamd::start(&server, options).unwrap();
     Load::prepare(&server, DATABASE).unwrap();
 
     // the subscription exists before the first row

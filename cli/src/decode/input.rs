@@ -59,7 +59,9 @@ impl Inputs {
     pub fn open_again(&self, name: &str, offset: u64) -> Result<File, String> {
         let path: &Path = match self.files.iter().find(|input| input.name == name) {
             Some(Input { path: Some(path), .. }) => path,
-            Some(Input { path: None, .. }) => return Err("standard input cannot be read again; name the file".to_owned()),
+            Some(Input { path: None, .. }) => {
+                return Err("standard input cannot be read again; name the file".to_owned());
+            }
             None => return Err(format!("{name} is not among the files; name it too, before the others")),
         };
         let open = || {

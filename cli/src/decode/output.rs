@@ -23,6 +23,9 @@ use crate::printer::Printer;
 /// Lines of a transaction whose commit has not come are held in memory up to this, then in a temporary file.
 const HELD_BYTES_MAX: usize = 64 << 20;
 
+/// See `groups`.
+const GROUP_BYTES_MAX: usize = 1 << 20;
+
 pub struct Output {
     printer: Printer,
     filter: Arc<Filter>,
@@ -47,7 +50,12 @@ struct Held {
 }
 
 impl Output {
-    pub fn new(printer: Printer, filter: Arc<Filter>, from: Option<BinlogPosition>, to: Option<BinlogPosition>) -> Self {
+    pub fn new(
+        printer: Printer,
+        filter: Arc<Filter>,
+        from: Option<BinlogPosition>,
+        to: Option<BinlogPosition>,
+    ) -> Self {
         Self {
             printer,
             filter,
@@ -93,20 +101,29 @@ impl Output {
         Ok(())
     }
 
-    fn part(&mut self, batch: &SourceBatch, part: &TransactionPart, pieces: &[&Piece], slab: &[u8]) -> Result<(), Failure> {
-        if part.begin && part.end == PartEnd::Commit {
-            if !self.is_in_range(part) {
-                return Ok(());
-            }
-            let before = self.lines.buffer.len();
+    fn part(
+        &mut self,
+        batch: &SourceBatch,
+        part: &TransactionPart,
+        pieces: &[&Piece],
+        slab: &[u8],
+    ) -> Result<(), Failure> {
+        if !(part.begin && part.end == PartEnd::Commit) {
+            return self.provisional(batch, part, pieces, slab);
+        }
+        if !self.is_in_range(part) {
+            return Ok(());
+        }
+        let has_ddl = self.ddl(part, None)?;
+        self.transactions += u64::from(has_ddl || !pieces.is_empty());
+        for group in groups(pieces) {
             let mut lines = std::mem::take(&mut self.lines.buffer);
-            let printed = self.print(batch, part, pieces, slab, &mut lines, None);
+            let printed = self.print(batch, part, group, slab, &mut lines, None);
             self.lines.buffer = lines;
             self.rows += printed?;
-            self.transactions += u64::from(self.lines.buffer.len() > before);
-            return Ok(self.lines.settle()?);
+            self.lines.settle()?;
         }
-        self.provisional(batch, part, pieces, slab)
+        Ok(())
     }
 
     fn provisional(
@@ -126,9 +143,13 @@ impl Output {
         if part.end == PartEnd::Abort {
             return Ok(());
         }
+        self.ddl(part, Some(&mut held))?;
         let mut lines = Vec::new();
-        self.print(batch, part, pieces, slab, &mut lines, Some(&mut held))?;
-        held.lines.write_all(&lines)?;
+        for group in groups(pieces) {
+            lines.clear();
+            self.print(batch, part, group, slab, &mut lines, Some(&mut held))?;
+            held.lines.write_all(&lines)?;
+        }
         match part.end {
             PartEnd::Commit if self.is_in_range(part) => {
                 self.lines.flush()?;
@@ -149,7 +170,33 @@ impl Output {
             && self.to.as_ref().is_none_or(|to| place(&part.position) <= *to)
     }
 
-    /// Appends the lines of a part; gives the number of its rows.
+    /// The statement of a part that is one; true where a line was printed.
+    fn ddl(&mut self, part: &TransactionPart, held: Option<&mut Held>) -> Result<bool, Failure> {
+        let Some(ddl) = part.ddl.as_ref().filter(|ddl| self.filter.wants_ddl(&ddl.database, &ddl.tables)) else {
+            return Ok(false);
+        };
+        let gtid = gtid(part);
+        let tables = ddl.table_names();
+        let line = DdlLine {
+            database: &ddl.database,
+            statement: &ddl.statement,
+            kind: ddl.kind,
+            tables: &tables,
+            offset: part.start.offset,
+        };
+        let mut lines = Vec::new();
+        self.printer.ddl(&mut lines, &context(part, &gtid), &line);
+        match held {
+            Some(held) => {
+                held.lines.write_all(&lines)?;
+                held.bytes += lines.len() as u64;
+            }
+            None => self.lines.buffer.extend_from_slice(&lines),
+        }
+        Ok(true)
+    }
+
+    /// Appends the lines of some pieces of a part; gives the number of rows.
     fn print(
         &mut self,
         batch: &SourceBatch,
@@ -159,29 +206,8 @@ impl Output {
         lines: &mut Vec<u8>,
         mut held: Option<&mut Held>,
     ) -> Result<u64, Failure> {
-        let gtid = part.gtid.map(|gtid| gtid.to_string()).unwrap_or_default();
-        let context = LineContext {
-            gtid: &gtid,
-            file: &part.start.file,
-            sequence: part.sequence,
-            commit_time_us: part.commit_time_us,
-        };
-        if let Some(ddl) = &part.ddl
-            && self.filter.wants_ddl(&ddl.database, &ddl.tables)
-        {
-            let tables = ddl.table_names();
-            let line = DdlLine {
-                database: &ddl.database,
-                statement: &ddl.statement,
-                kind: ddl.kind,
-                tables: &tables,
-                offset: part.start.offset,
-            };
-            self.printer.ddl(lines, &context, &line);
-        }
-        if pieces.is_empty() {
-            return Ok(0);
-        }
+        let gtid = gtid(part);
+        let context = context(part, &gtid);
         self.build(batch, part, pieces, slab);
         let damaged = |error: capnp::Error| Failure::input(format!("{}: {error}", part.start.file));
         let mut bytes = Word::words_to_bytes(&self.words);
@@ -249,6 +275,30 @@ impl Output {
             place.copy_from_slice(&message);
         }
     }
+}
+
+fn gtid(part: &TransactionPart) -> String {
+    part.gtid.map(|gtid| gtid.to_string()).unwrap_or_default()
+}
+
+fn context<'a>(part: &'a TransactionPart, gtid: &'a str) -> LineContext<'a> {
+    LineContext { gtid, file: &part.start.file, sequence: part.sequence, commit_time_us: part.commit_time_us }
+}
+
+/// Pieces that are printed at once: of about `GROUP_BYTES_MAX`, so that a large transaction is not copied as a whole.
+fn groups<'a, 'b>(mut pieces: &'a [&'b Piece]) -> impl Iterator<Item = &'a [&'b Piece]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fitting = pieces.iter().take_while(|piece| {
+            let fits = bytes < GROUP_BYTES_MAX;
+            bytes += piece.rows.blob.len();
+            fits
+        });
+        let count = fitting.count();
+        let (group, rest) = pieces.split_at_checked(count)?;
+        pieces = rest;
+        (!group.is_empty()).then_some(group)
+    })
 }
 
 impl Held {

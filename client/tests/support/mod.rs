@@ -43,10 +43,7 @@ pub fn orders_layout() -> Layout {
         file_id: 1,
         data_words: 2,
         pointers: 3,
-        columns: vec![
-            column("id", ColumnKind::Uint64, 1, Some(0)),
-            column("note", ColumnKind::Text, 0, None),
-        ],
+        columns: vec![column("id", ColumnKind::Uint64, 1, Some(0)), column("note", ColumnKind::Text, 0, None)],
         capnp_text: String::new(),
         nodes: Vec::new(),
     }

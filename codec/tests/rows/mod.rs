@@ -6,8 +6,7 @@ use std::sync::Arc;
 use millstream_codec::mysql::schema::{ColumnSchema, ColumnType};
 use millstream_codec::wire::encoded::ListRef;
 use millstream_codec::wire::layout::{
-    Field, FieldKind, Layout, LayoutColumn, LayoutRequest, Slot, assign_field_name, field_kind_of,
-    slot_of,
+    Field, FieldKind, Layout, LayoutColumn, LayoutRequest, Slot, assign_field_name, field_kind_of, slot_of,
 };
 
 /// A value as a field holds it.
@@ -23,13 +22,8 @@ pub enum Cell {
 
 /// A table `shop.every` with a column of each type, named after it.
 pub fn every_layout(masked: &[bool]) -> Layout {
-    let labels = |labels: &[&str]| -> Arc<[String]> {
-        labels.iter().map(|&label| label.to_owned()).collect()
-    };
-    let text = || ColumnType::Text {
-        charset: "utf8mb4".into(),
-        length: 1020,
-    };
+    let labels = |labels: &[&str]| -> Arc<[String]> { labels.iter().map(|&label| label.to_owned()).collect() };
+    let text = || ColumnType::Text { charset: "utf8mb4".into(), length: 1020 };
     let integer = |bytes, unsigned| ColumnType::Integer { bytes, unsigned };
     let types = [
         ("i8", integer(1, false)),
@@ -37,26 +31,10 @@ pub fn every_layout(masked: &[bool]) -> Layout {
         ("i64_min", integer(8, false)),
         ("float_value", ColumnType::Float),
         ("double_value", ColumnType::Double),
-        (
-            "price",
-            ColumnType::Decimal {
-                precision: 10,
-                scale: 2,
-            },
-        ),
+        ("price", ColumnType::Decimal { precision: 10, scale: 2 }),
         ("flags", ColumnType::Bit { bits: 64 }),
-        (
-            "colours",
-            ColumnType::Set {
-                labels: labels(&["red", "green", "blue"]),
-            },
-        ),
-        (
-            "size",
-            ColumnType::Enum {
-                labels: labels(&["small", "large"]),
-            },
-        ),
+        ("colours", ColumnType::Set { labels: labels(&["red", "green", "blue"]) }),
+        ("size", ColumnType::Enum { labels: labels(&["small", "large"]) }),
         ("y", ColumnType::Year),
         ("d", ColumnType::Date),
         ("dt", ColumnType::DateTime { digits: 3 }),
@@ -72,11 +50,7 @@ pub fn every_layout(masked: &[bool]) -> Layout {
     ];
     let columns: Vec<ColumnSchema> = types
         .into_iter()
-        .map(|(name, column_type)| ColumnSchema {
-            name: name.into(),
-            column_type,
-            primary_key: 0,
-        })
+        .map(|(name, column_type)| ColumnSchema { name: name.into(), column_type, primary_key: 0 })
         .collect();
     layout_of("every", &columns, masked)
 }
@@ -90,17 +64,9 @@ pub fn layout_of(table: &str, columns: &[ColumnSchema], masked: &[bool]) -> Layo
         let kind = field_kind_of(&column.column_type);
         let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
         let name = assign_field_name(&names, &column.name);
-        fields.push(Field {
-            name: name.clone(),
-            kind: FieldKind::Value(kind),
-            retired: false,
-        });
+        fields.push(Field { name: name.clone(), kind: FieldKind::Value(kind), retired: false });
         if slot_of(kind) != Slot::Pointer {
-            fields.push(Field {
-                name: format!("{name}IsNull"),
-                kind: FieldKind::IsNull(ordinal),
-                retired: false,
-            });
+            fields.push(Field { name: format!("{name}IsNull"), kind: FieldKind::IsNull(ordinal), retired: false });
         }
         placed.push((column, ordinal));
     }
@@ -118,17 +84,10 @@ pub fn layout_of(table: &str, columns: &[ColumnSchema], masked: &[bool]) -> Layo
 }
 
 /// Appends a `List(struct)` to a slab of words, texts behind the elements.
-pub fn encode_list(
-    slab: &mut Vec<u8>,
-    blob_start: usize,
-    layout: &Layout,
-    rows: &[Vec<Cell>],
-) -> ListRef {
+pub fn encode_list(slab: &mut Vec<u8>, blob_start: usize, layout: &Layout, rows: &[Vec<Cell>]) -> ListRef {
     let row_words = usize::from(layout.data_words) + usize::from(layout.pointers);
     let tag_at = slab.len();
-    let tag = (rows.len() as u64) << 2
-        | u64::from(layout.data_words) << 32
-        | u64::from(layout.pointers) << 48;
+    let tag = (rows.len() as u64) << 2 | u64::from(layout.data_words) << 32 | u64::from(layout.pointers) << 48;
     slab.extend_from_slice(&tag.to_le_bytes());
     let elements_at = slab.len();
     slab.resize(elements_at + rows.len() * row_words * 8, 0);
@@ -138,57 +97,31 @@ pub fn encode_list(
             encode_cell(slab, row_at, layout, column, cell);
         }
     }
-    ListRef {
-        tag_word: ((tag_at - blob_start) / 8) as u32,
-        words: (rows.len() * row_words) as u32,
-    }
+    ListRef { tag_word: ((tag_at - blob_start) / 8) as u32, words: (rows.len() * row_words) as u32 }
 }
 
-fn encode_cell(
-    slab: &mut Vec<u8>,
-    row_at: usize,
-    layout: &Layout,
-    column: &LayoutColumn,
-    cell: &Cell,
-) {
+fn encode_cell(slab: &mut Vec<u8>, row_at: usize, layout: &Layout, column: &LayoutColumn, cell: &Cell) {
     let pointer_at = row_at + (usize::from(layout.data_words) + column.slot as usize) * 8;
     match cell {
         Cell::Null => {}
         Cell::Bits(bits) => {
-            let Slot::Data { size_log2 } = slot_of(column.kind) else {
-                panic!("{column:?} is a pointer")
-            };
+            let Slot::Data { size_log2 } = slot_of(column.kind) else { panic!("{column:?} is a pointer") };
             let bytes = 1 << (size_log2 - 3);
             let at = row_at + column.slot as usize * bytes;
             slab[at..at + bytes].copy_from_slice(&bits.to_le_bytes()[..bytes]);
             let null_slot = column.null_slot.unwrap() as usize;
             slab[row_at + null_slot / 8] |= 1 << (null_slot % 8);
         }
-        Cell::Text(text) => list_pointer(
-            slab,
-            pointer_at,
-            2,
-            text.len() + 1,
-            &[text.as_bytes(), &[0]].concat(),
-        ),
+        Cell::Text(text) => list_pointer(slab, pointer_at, 2, text.len() + 1, &[text.as_bytes(), &[0]].concat()),
         Cell::Data(data) => list_pointer(slab, pointer_at, 2, data.len(), data),
         Cell::Floats(floats) => {
-            let bytes: Vec<u8> = floats
-                .iter()
-                .flat_map(|float| float.to_le_bytes())
-                .collect();
+            let bytes: Vec<u8> = floats.iter().flat_map(|float| float.to_le_bytes()).collect();
             list_pointer(slab, pointer_at, 4, floats.len(), &bytes);
         }
     }
 }
 
-fn list_pointer(
-    slab: &mut Vec<u8>,
-    pointer_at: usize,
-    element_size: u64,
-    elements: usize,
-    bytes: &[u8],
-) {
+fn list_pointer(slab: &mut Vec<u8>, pointer_at: usize, element_size: u64, elements: usize, bytes: &[u8]) {
     let target = slab.len();
     slab.extend_from_slice(bytes);
     slab.resize(slab.len().next_multiple_of(8), 0);

@@ -117,7 +117,13 @@ pub fn read_back(
         let head = RowsHead { layout: layout.id, first_row: piece.first_row_in_event, event_offset: 0, event: 0 };
         builder.push_rows(&head, piece, &slab);
     }
-    builder.end_fragment(&FragmentEnd { commit: true, abort: false, position: ("f", 5), gtid_delta: "", truncate_to: None });
+    builder.end_fragment(&FragmentEnd {
+        commit: true,
+        abort: false,
+        position: ("f", 5),
+        gtid_delta: "",
+        truncate_to: None,
+    });
     let bytes = builder.seal(1);
     let mut framer = MessageFramer::new(bytes.len(), bytes.len());
     assert_eq!(framer.push(&bytes), bytes.len());

@@ -258,7 +258,10 @@ impl Hub {
                 }
             }
             self.open = part.end == PartEnd::Open;
-            self.tail_sequence = if self.open { self.tail_sequence } else { part.sequence };
+            // An aborted transaction's number is used again for what comes in its place.
+            if part.end == PartEnd::Commit {
+                self.tail_sequence = part.sequence;
+            }
         }
         for view in &started {
             if let Some(view) = self.views.get_mut(view) {
@@ -468,7 +471,7 @@ impl Hub {
             self.push_part(&batch, part, &[output], &mut cursors, Some(private));
             let Some(view) = self.views.get_mut(&private) else { return CatchUpStep::Done };
             view.end_part(part);
-            if part.end != PartEnd::Open {
+            if part.end == PartEnd::Commit {
                 sequence = part.sequence;
             }
             if let Some(pin) = &pin

@@ -59,6 +59,16 @@ pub struct ShardOutput {
     pub rows: u64,
 }
 
+/// Events of one table one after the other, each with as many rows.
+#[derive(Debug, Clone, Copy)]
+struct CountedRun {
+    table: u64,
+    /// `RowEvent::index` of the first.
+    first: u32,
+    events: u32,
+    rows_each: u32,
+}
+
 pub struct Shard {
     index: u64,
     count: u64,
@@ -67,6 +77,8 @@ pub struct Shard {
     /// Sequence of the transaction that `row_counts` is of.
     sequence: Sequence,
     row_counts: HashMap<u64, u32>,
+    /// How `row_counts` came to be, for transactions in parts: ROLLBACK TO SAVEPOINT takes events back.
+    counted: Vec<CountedRun>,
     plans: HashMap<u32, Arc<TablePlan>>,
     plans_version: Option<u64>,
     /// Table versions (by id) whose rows could not be decoded.
@@ -84,6 +96,7 @@ impl Shard {
             encoder: RowsEncoder::default(),
             sequence: 0,
             row_counts: HashMap::new(),
+            counted: Vec::new(),
             plans: HashMap::new(),
             plans_version: None,
             quarantined: Vec::new(),
@@ -105,8 +118,11 @@ impl Shard {
         };
         for transaction in &batch.transactions {
             if self.sequence != transaction.sequence || transaction.begin {
-                self.row_counts.clear();
+                self.forget_counts();
                 self.sequence = transaction.sequence;
+            }
+            if let Some(first) = transaction.truncate_to {
+                self.take_back(first);
             }
             for index in transaction.events.clone() {
                 let Some(event) = batch.events.get(index as usize) else { continue };
@@ -116,7 +132,7 @@ impl Shard {
                 }
             }
             if transaction.end != PartEnd::Open {
-                self.row_counts.clear();
+                self.forget_counts();
             }
         }
         self.slab_bytes_hint = (self.slab_bytes_hint * 3 / 4).max(output.slab.len());
@@ -172,7 +188,39 @@ impl Shard {
             }
         }
         output.rows += u64::from(rows_of_event);
-        *self.row_counts.entry(table.hash).or_default() = counted.wrapping_add(rows_of_event);
+        self.count(table.hash, event.index, rows_of_event);
+    }
+
+    fn count(&mut self, table: u64, event: u32, rows: u32) {
+        let counted = self.row_counts.entry(table).or_default();
+        *counted = counted.wrapping_add(rows);
+        match self.counted.last_mut() {
+            Some(run) if run.table == table && run.rows_each == rows && run.first + run.events == event => {
+                run.events += 1
+            }
+            _ => self.counted.push(CountedRun { table, first: event, events: 1, rows_each: rows }),
+        }
+    }
+
+    /// The events from this one on never were.
+    fn take_back(&mut self, first: u32) {
+        while let Some(run) = self.counted.last_mut()
+            && run.first + run.events > first
+        {
+            let taken = (run.first + run.events - first.max(run.first)).min(run.events);
+            if let Some(counted) = self.row_counts.get_mut(&run.table) {
+                *counted = counted.wrapping_sub(run.rows_each.wrapping_mul(taken));
+            }
+            run.events -= taken;
+            if run.events == 0 {
+                self.counted.pop();
+            }
+        }
+    }
+
+    fn forget_counts(&mut self) {
+        self.row_counts.clear();
+        self.counted.clear();
     }
 
     /// The plan of a table under the batch's interest; made once for each pair.
@@ -186,5 +234,30 @@ impl Shard {
         let plan = Arc::new(TablePlan { interest, versions });
         self.plans.insert(table.id, plan.clone());
         plan
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::MemoryStore;
+
+    #[test]
+    fn rows_taken_back_are_not_counted() {
+        let tables = Tables::open("main", Box::new(MemoryStore::default())).expect("opens");
+        let mut shard = Shard::new(0, 1, Arc::new(std::sync::Mutex::new(tables)));
+        let (a, b) = (1, 2);
+        for (table, event, rows) in [(a, 0, 1), (a, 1, 1), (a, 2, 1), (b, 3, 5), (a, 4, 2), (a, 5, 2)] {
+            shard.count(table, event, rows);
+        }
+        let counts = |shard: &Shard| (shard.row_counts.get(&a).copied(), shard.row_counts.get(&b).copied());
+        assert_eq!(counts(&shard), (Some(7), Some(5)));
+        shard.take_back(5);
+        assert_eq!(counts(&shard), (Some(5), Some(5)));
+        shard.take_back(1);
+        assert_eq!(counts(&shard), (Some(1), Some(0)));
+        shard.count(a, 6, 1);
+        shard.take_back(6);
+        assert_eq!(counts(&shard), (Some(1), Some(0)));
     }
 }

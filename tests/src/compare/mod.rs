@@ -2,17 +2,19 @@
 //!
 //! Three witnesses: the values that the corpus states ([`value_complaints`]), the changes that it states, in their order
 //! ([`change_complaint`]), and the server itself, asked by SELECT for the content that all the changes together must give
-//! ([`SelectedTables`]).
+//! ([`SelectedTables`]). [`RandomTable`] makes tables that nobody thought of.
 //!
 //! Nothing here starts anything or reads a binlog: lines in, complaints out.
 
 mod changes;
+mod corpus;
 mod line;
 mod random_tables;
 mod select;
 mod values;
 
 pub use changes::change_complaint;
+pub use corpus::{corpus_complaints, rows_of};
 pub use line::{DdlLine, Line, RowLine, parse_lines};
 pub use random_tables::{Dialect, RANDOM_SESSION, RandomTable};
 pub use select::SelectedTables;

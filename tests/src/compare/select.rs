@@ -90,7 +90,9 @@ impl Form {
             Self::Float32 => selected.parse::<f64>().is_ok_and(|selected| {
                 // the shortest digits at the width of a float
                 let shortest = (selected as f32).to_string().parse::<f64>();
-                value.as_f64().is_some_and(|value| shortest.is_ok_and(|s| s.to_bits() == value.to_bits()))
+                let same = |value: f64| shortest.is_ok_and(|shortest| shortest.to_bits() == value.to_bits());
+                // MariaDB 10 loses the sign of a zero when it multiplies
+                value.as_f64().is_some_and(|value| same(value) || selected == 0.0 && value == 0.0)
             }),
             Self::Float64 => selected
                 .parse::<f64>()

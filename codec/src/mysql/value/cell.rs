@@ -183,9 +183,15 @@ mod tests {
         check(t::BLOB, 2, &[1], Err(ValueError::Truncated));
         check(0, 0, &[0; 9], Err(ValueError::UnknownType(0)));
         check(200, 0, &[0; 9], Err(ValueError::UnknownType(200)));
-        for (type_code, meta) in
-            [(t::BLOB, 5), (t::BLOB, 0), (t::BIT, 9 << 8), (t::ENUM, 3), (t::SET, 9), (t::TIME2, 7), (t::NEWDECIMAL, 4 | 9 << 8)]
-        {
+        for (type_code, meta) in [
+            (t::BLOB, 5),
+            (t::BLOB, 0),
+            (t::BIT, 9 << 8),
+            (t::ENUM, 3),
+            (t::SET, 9),
+            (t::TIME2, 7),
+            (t::NEWDECIMAL, 4 | 9 << 8),
+        ] {
             assert!(matches!(skip(ColumnFormat { type_code, meta }, &[0; 9]), Err(ValueError::Invalid(_))));
         }
     }

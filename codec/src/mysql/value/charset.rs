@@ -45,9 +45,8 @@ pub struct MultiByte {
 impl Charset {
     /// `name` as `information_schema` has it (`latin1`, `utf8mb4`). `None` where it is unknown.
     pub fn by_name(name: &str) -> Option<Self> {
-        let multi = |encoding, differing, character_bytes| {
-            Self::Multi(MultiByte { encoding, differing, character_bytes })
-        };
+        let multi =
+            |encoding, differing, character_bytes| Self::Multi(MultiByte { encoding, differing, character_bytes });
         Some(match name {
             // Labels of a column that is CHARACTER SET binary are shown as what they usually are.
             "utf8mb4" | "utf8mb3" | "utf8" | "binary" => Self::Utf8,

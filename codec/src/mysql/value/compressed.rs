@@ -29,8 +29,7 @@ pub fn decompress<'a>(bytes: &'a [u8], scratch: &'a mut Vec<u8>, bytes_max: usiz
     match header >> 4 {
         METHOD_NONE => Ok(rest),
         METHOD_ZLIB => {
-            let (length, stream) =
-                rest.split_at_checked((header & 7).into()).ok_or(ValueError::Truncated)?;
+            let (length, stream) = rest.split_at_checked((header & 7).into()).ok_or(ValueError::Truncated)?;
             let length = usize::try_from(big_endian(length)).unwrap_or(usize::MAX);
             if length > bytes_max {
                 return Err(ValueError::TooLarge { bytes_max });

@@ -179,7 +179,8 @@ pub(crate) mod tests {
     /// The naive way: every digit by itself.
     pub(crate) fn encode(text: &str, precision: u8, scale: u8) -> Vec<u8> {
         let negative = text.starts_with('-');
-        let (integer, fraction) = text.trim_start_matches('-').split_once('.').unwrap_or((text.trim_start_matches('-'), ""));
+        let (integer, fraction) =
+            text.trim_start_matches('-').split_once('.').unwrap_or((text.trim_start_matches('-'), ""));
         let integer = format!("{:0>1$}", integer, usize::from(precision - scale));
         let integer = &integer[integer.len() - usize::from(precision - scale)..];
         let fraction = format!("{:0<1$}", fraction, usize::from(scale));

@@ -5,7 +5,8 @@ use std::io::Write as _;
 use super::digits::{U64_ROOM, ascii8, write_u64};
 
 /// Decimal points within these bounds (digits before the point, negative for zeros behind it) are written out;
-/// beyond them the number has an exponent. `DBL_DIG` and its like in MySQL's `my_gcvt`.
+/// beyond them the number has an exponent, but where digits are left for behind the point. `DBL_DIG` and its like in
+/// MySQL's `my_gcvt`.
 const POINT_MIN: i32 = -14;
 const POINT_MAX: i32 = 15;
 
@@ -35,11 +36,11 @@ fn write_magnitude(number: f64, out: &mut [u8]) -> usize {
 /// decimal that reads back as the same.
 #[inline]
 fn write_short(number: f64, out: &mut [u8]) -> Option<usize> {
-    // Infinity and NaN are not below it either.
-    if !(number < 1e15) {
+    if number.is_nan() || number >= 1e15 {
         return None;
     }
-    let (mut whole, mut fraction, mut digits) = (number as u64, 0, 1);
+    // Signed integers: machines convert only those at once.
+    let (mut whole, mut fraction, mut digits) = (number as i64, 0, 1);
     if whole as f64 != number {
         if let Some(hundredths) = as_units(number, 100.0) {
             (whole, fraction, digits) = (hundredths / 100, hundredths % 100, 2);
@@ -53,7 +54,7 @@ fn write_short(number: f64, out: &mut [u8]) -> Option<usize> {
             digits -= 1;
         }
     }
-    let length = write_u64(out.first_chunk_mut::<U64_ROOM>()?, whole);
+    let length = write_u64(out.first_chunk_mut::<U64_ROOM>()?, whole.unsigned_abs());
     let [point, fraction_place @ ..] = out.get_mut(length..)?.first_chunk_mut::<9>()?;
     *point = b'.';
     *fraction_place = (ascii8(fraction as u32) >> (64 - 8 * digits)).to_le_bytes();
@@ -62,8 +63,8 @@ fn write_short(number: f64, out: &mut [u8]) -> Option<usize> {
 
 /// The number in units of `1 / power`, if it is a whole number of them with at most 15 digits.
 #[inline(always)]
-fn as_units(number: f64, power: f64) -> Option<u64> {
-    let rounded = (number * power + 0.5) as u64;
+fn as_units(number: f64, power: f64) -> Option<i64> {
+    let rounded = (number * power + 0.5) as i64;
     (rounded < 1_000_000_000_000_000 && rounded as f64 / power == number).then_some(rounded)
 }
 
@@ -72,12 +73,12 @@ fn as_units(number: f64, power: f64) -> Option<u64> {
 fn write_any(number: f64, out: &mut [u8]) -> usize {
     // The standard library has the shortest digits too, as `d.ddde-dd`: 17 digits, a point, `e-324`.
     let mut text = [0_u8; 32];
-    let room = text.len();
-    let mut rest = &mut text[..];
-    let written = match write!(rest, "{number:e}") {
-        Ok(()) => room - rest.len(),
-        Err(_) => 0,
-    };
+    let written = formatted(&mut text, format_args!("{number:e}"));
+    let count = digits_of(text.get(..written).unwrap_or_default()).count();
+    // Where the number lies halfway between two such, the standard library takes the upper one and MySQL the even one:
+    // that is what rounding to so many digits gives.
+    let behind_point = count.saturating_sub(1);
+    let written = formatted(&mut text, format_args!("{number:.behind_point$e}"));
     let text = text.get(..written).unwrap_or_default();
     let exponent_at = text.iter().position(|&byte| byte == b'e').unwrap_or(text.len());
     let (mantissa, exponent) = text.split_at(exponent_at);
@@ -93,10 +94,10 @@ fn write_any(number: f64, out: &mut [u8]) -> usize {
             length += 1;
         }
     };
-    let digits = || mantissa.iter().copied().filter(u8::is_ascii_digit);
-    let count = digits().count();
+    let digits = || digits_of(mantissa);
     let point = exponent + 1;
-    if !(POINT_MIN..=POINT_MAX).contains(&point) {
+    let has_fraction = usize::try_from(point).is_ok_and(|before| count > before);
+    if !(POINT_MIN..=POINT_MAX).contains(&point) && !has_fraction {
         // `d.ddd` has its point where MySQL has it; MySQL has no sign before a positive exponent either.
         text.iter().for_each(|&byte| put(byte));
     } else if point <= 0 {
@@ -113,6 +114,21 @@ fn write_any(number: f64, out: &mut [u8]) -> usize {
         digits().skip(before).for_each(&mut put);
     }
     length
+}
+
+/// How many bytes of `text` the formatted number takes.
+fn formatted(text: &mut [u8; 32], number: std::fmt::Arguments<'_>) -> usize {
+    let room = text.len();
+    let mut rest = &mut text[..];
+    match rest.write_fmt(number) {
+        Ok(()) => room - rest.len(),
+        Err(_) => 0,
+    }
+}
+
+/// Of the mantissa: in front of the exponent.
+fn digits_of(text: &[u8]) -> impl Iterator<Item = u8> {
+    text.iter().copied().take_while(|&byte| byte != b'e').filter(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
@@ -164,6 +180,12 @@ mod tests {
             (12.5, "12.5"),
             (99.99, "99.99"),
             (-1234.000001, "-1234.000001"),
+            (-1_532_547_409_451_595.8, "-1532547409451595.8"),
+            (1_234_567_890_123_456.0, "1.234567890123456e15"),
+            (12_345_678_901_234_568.0, "1.2345678901234568e16"),
+            (-872_984_566_899_824.25, "-872984566899824.2"),
+            (872_984_566_899_824.75, "872984566899824.8"),
+            (-2_146_543_083_679_128.25, "-2146543083679128.2"),
         ] {
             check(number, text);
         }

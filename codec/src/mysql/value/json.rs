@@ -129,15 +129,16 @@ impl<'a> Value<'a> {
 pub(super) struct Container<'a> {
     /// From `count` to the container's end.
     data: &'a [u8],
-    pub count: usize,
+    /// Entries of four bytes (large: six), none in an array.
+    keys: &'a [u8],
+    /// Entries of three bytes (large: five).
+    values: &'a [u8],
     large: bool,
-    /// Where the value entries begin.
-    entries: usize,
     pub is_object: bool,
 }
 
 impl<'a> Container<'a> {
-    #[inline]
+    #[inline(always)]
     pub fn parse(value: Value<'a>) -> Result<Self, ValueError> {
         let large = value.kind & 1 == 1;
         let is_object = matches!(value.kind, kind::SMALL_OBJECT | kind::LARGE_OBJECT);
@@ -147,47 +148,58 @@ impl<'a> Container<'a> {
             (usize::from(u16_at(value.data, 0)?), usize::from(u16_at(value.data, 2)?), 4)
         };
         let data = value.data.get(..bytes).ok_or(ValueError::Truncated)?;
-        let (key_entry, value_entry) = if large { (6, 5) } else { (4, 3) };
-        let keys = if is_object { key_entry } else { 0 };
-        // Every entry must be there; so `count` is bounded by the bytes at hand. 2^32 * 11 fits a usize of 64 bits.
-        if count.saturating_mul(keys + value_entry).saturating_add(header) > bytes {
-            return Err(ValueError::Invalid("JSON container shorter than its entries"));
-        }
-        Ok(Self { data, count, large, entries: header + count * keys, is_object })
+        let (key_bytes, value_bytes) = if large { (LARGE_KEY, LARGE_VALUE) } else { (SMALL_KEY, SMALL_VALUE) };
+        let key_bytes = if is_object { key_bytes } else { 0 };
+        // Every entry must be there; so `count` is bounded by the bytes at hand.
+        let entries = data.get(header..).unwrap_or_default();
+        let cut = || ValueError::Invalid("JSON container shorter than its entries");
+        let (keys, rest) = entries.split_at_checked(count.saturating_mul(key_bytes)).ok_or_else(cut)?;
+        let values = rest.get(..count.saturating_mul(value_bytes)).ok_or_else(cut)?;
+        Ok(Self { data, keys, values, large, is_object })
     }
 
-    /// Where the key lies: start and length in the container's data.
-    #[inline]
-    fn key_range(&self, index: usize) -> Result<(usize, usize), ValueError> {
-        if self.large {
-            let at = 8 + index * 6;
-            Ok((u32_at(self.data, at)? as usize, u16_at(self.data, at + 4)?.into()))
-        } else {
-            let at = 4 + index * 4;
-            Ok((u16_at(self.data, at)?.into(), u16_at(self.data, at + 2)?.into()))
-        }
+    pub fn keys(&self) -> impl Iterator<Item = Result<&'a [u8], ValueError>> + use<'a> {
+        let data = self.data;
+        self.keys.chunks_exact(if self.large { LARGE_KEY } else { SMALL_KEY }).map(move |entry| {
+            let (start, length) = key_range(entry);
+            data.get(start..start + length).ok_or(ValueError::Truncated)
+        })
     }
 
-    pub fn key(&self, index: usize) -> Result<&'a [u8], ValueError> {
-        let (start, length) = self.key_range(index)?;
-        self.data.get(start..start + length).ok_or(ValueError::Truncated)
+    pub fn values(&self) -> impl Iterator<Item = Result<Value<'a>, ValueError>> + use<'a> {
+        let data = self.data;
+        self.values
+            .chunks_exact(if self.large { LARGE_VALUE } else { SMALL_VALUE })
+            .map(move |entry| value_of(entry, data))
     }
+}
 
-    #[inline]
-    pub fn value(&self, index: usize) -> Result<Value<'a>, ValueError> {
-        let at = self.entries + index * if self.large { 5 } else { 3 };
-        let kind = *self.data.get(at).ok_or(ValueError::Truncated)?;
-        let is_inline = matches!(kind, kind::LITERAL | kind::INT16 | kind::UINT16)
-            || self.large && matches!(kind, kind::INT32 | kind::UINT32);
-        let start = if is_inline {
-            at + 1
-        } else if self.large {
-            u32_at(self.data, at + 1)? as usize
-        } else {
-            u16_at(self.data, at + 1)?.into()
-        };
-        Ok(Value { kind, data: self.data.get(start..).ok_or(ValueError::Truncated)? })
+const SMALL_KEY: usize = 4;
+const LARGE_KEY: usize = 6;
+const SMALL_VALUE: usize = 3;
+const LARGE_VALUE: usize = 5;
+
+/// Start and length of the key in its container's data.
+#[inline(always)]
+fn key_range(entry: &[u8]) -> (usize, usize) {
+    match *entry {
+        [a, b, c, d] => (u16::from_le_bytes([a, b]).into(), u16::from_le_bytes([c, d]).into()),
+        [a, b, c, d, e, f] => (u32::from_le_bytes([a, b, c, d]) as usize, u16::from_le_bytes([e, f]).into()),
+        _ => (0, 0),
     }
+}
+
+#[inline(always)]
+fn value_of<'a>(entry: &'a [u8], data: &'a [u8]) -> Result<Value<'a>, ValueError> {
+    let (&kind, place) = entry.split_first().ok_or(ValueError::Truncated)?;
+    let start = match *place {
+        _ if matches!(kind, kind::LITERAL | kind::INT16 | kind::UINT16) => return Ok(Value { kind, data: place }),
+        [a, b] => usize::from(u16::from_le_bytes([a, b])),
+        _ if matches!(kind, kind::INT32 | kind::UINT32) => return Ok(Value { kind, data: place }),
+        [a, b, c, d] => u32::from_le_bytes([a, b, c, d]) as usize,
+        _ => return Err(ValueError::Truncated),
+    };
+    Ok(Value { kind, data: data.get(start..).ok_or(ValueError::Truncated)? })
 }
 
 /// Writes into a room of fixed size. What does not fit is not stored, only counted; who made the room looks at `at`.
@@ -317,22 +329,38 @@ impl Writer<'_> {
         Ok(())
     }
 
+    #[inline(always)]
     fn container(&mut self, container: Container<'_>, depth: u32) -> Result<(), ValueError> {
         if depth >= DEPTH_MAX {
             return Err(ValueError::Invalid("JSON nested more than 100 deep"));
         }
-        let [open, close] = if container.is_object { *b"{}" } else { *b"[]" };
+        if container.large {
+            self.entries::<LARGE_KEY, LARGE_VALUE>(container, depth)
+        } else {
+            self.entries::<SMALL_KEY, SMALL_VALUE>(container, depth)
+        }
+    }
+
+    fn entries<const KEY: usize, const VALUE: usize>(
+        &mut self,
+        container: Container<'_>,
+        depth: u32,
+    ) -> Result<(), ValueError> {
+        let Container { data, keys, values, is_object, .. } = container;
+        let mut keys = keys.as_chunks::<KEY>().0.iter();
+        let [open, close] = if is_object { *b"{}" } else { *b"[]" };
         self.byte(open);
-        for index in 0..container.count {
+        for (index, entry) in values.as_chunks::<VALUE>().0.iter().enumerate() {
             if index > 0 {
                 self.word(const { word(b",       ") }, 2);
             }
-            if container.is_object {
-                let (start, length) = container.key_range(index)?;
-                self.quoted_at(container.data, start, length)?;
+            // An array has no keys.
+            if let Some(key) = keys.next() {
+                let (start, length) = key_range(key);
+                self.quoted_at(data, start, length)?;
                 self.word(const { word(b":       ") }, 2);
             }
-            self.value(container.value(index)?, depth + 1)?;
+            self.value(value_of(entry, data)?, depth + 1)?;
             self.check_room()?;
         }
         self.byte(close);
@@ -451,7 +479,8 @@ impl Writer<'_> {
                 self.bytes(b"\\n");
             }
             for group in chunk.chunks(3) {
-                let number = group.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)) << (8 * (3 - group.len()));
+                let number =
+                    group.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)) << (8 * (3 - group.len()));
                 for place in 0..4 {
                     let digit = ALPHABET.get((number >> (18 - 6 * place) & 0x3f) as usize);
                     self.byte(if place > group.len() { b'=' } else { digit.copied().unwrap_or(b'=') });
@@ -523,4 +552,4 @@ fn u32_at(data: &[u8], at: usize) -> Result<u32, ValueError> {
 
 #[cfg(test)]
 #[path = "json_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -155,7 +155,8 @@ fn unquote(quoted: &[u8]) -> Result<(Vec<u8>, &[u8]), ValueError> {
                     b'u' => {
                         let (digits, tail) = rest.split_at_checked(4).ok_or(BAD_PATH)?;
                         rest = tail;
-                        let code = std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok());
+                        let code =
+                            std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok());
                         let character = code.and_then(char::from_u32).ok_or(BAD_PATH)?;
                         name.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                     }
@@ -183,9 +184,9 @@ impl<'a> Node<'a> {
             return Ok(());
         }
         let container = Container::parse(value)?;
-        let values = (0..container.count).map(|index| Ok(Node::Bytes(container.value(index)?)));
+        let values = container.values().map(|value| Ok(Node::Bytes(value?)));
         *self = if container.is_object {
-            let members = values.enumerate().map(|(index, value)| Ok((container.key(index)?.to_vec(), value?)));
+            let members = container.keys().zip(values).map(|(key, value)| Ok((key?.to_vec(), value?)));
             Node::Object(members.collect::<Result<_, ValueError>>()?)
         } else {
             Node::Array(values.collect::<Result<_, ValueError>>()?)

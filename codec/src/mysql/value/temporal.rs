@@ -17,13 +17,8 @@ pub fn date(bytes: [u8; 3]) -> Result<i64, ValueError> {
     if year > 9999 {
         return Err(ValueError::Invalid("DATE after the year 9999"));
     }
-    Ok(DateTimeParts {
-        year,
-        month: (number >> 5 & 0xf) as u8,
-        day: (number & 0x1f) as u8,
-        ..DateTimeParts::default()
-    }
-    .to_wire())
+    Ok(DateTimeParts { year, month: (number >> 5 & 0xf) as u8, day: (number & 0x1f) as u8, ..DateTimeParts::default() }
+        .to_wire())
 }
 
 /// DATETIME2: five bytes, sign (always 1), `(year * 13 + month) << 22 | day << 17 | hour << 12 | minute << 6 | second`.
@@ -138,7 +133,13 @@ pub fn datetime_old(bytes: [u8; 8]) -> Result<i64, ValueError> {
         second: two_digits(1),
         microsecond: 0,
     };
-    if parts.year > 9999 || parts.month > 12 || parts.day > 31 || parts.hour > 23 || parts.minute > 59 || parts.second > 59 {
+    if parts.year > 9999
+        || parts.month > 12
+        || parts.day > 31
+        || parts.hour > 23
+        || parts.minute > 59
+        || parts.second > 59
+    {
         return Err(ValueError::Invalid("DATETIME that is none"));
     }
     Ok(parts.to_wire())
@@ -208,7 +209,10 @@ mod tests {
         assert!(datetime2([0; 5], &[]).is_err());
         assert!(datetime2([0xff; 5], &[]).is_err());
         assert!(datetime2([0x80, 0, 0, 0, 0], &[0xff; 3]).is_err());
-        assert_eq!(&*format_datetime(datetime_old(20_240_229_123_456_u64.to_le_bytes()).unwrap(), 0), "2024-02-29 12:34:56");
+        assert_eq!(
+            &*format_datetime(datetime_old(20_240_229_123_456_u64.to_le_bytes()).unwrap(), 0),
+            "2024-02-29 12:34:56"
+        );
         assert_eq!(datetime_old([0; 8]), Ok(i64::MIN));
         assert!(datetime_old([0xff; 8]).is_err());
     }
@@ -244,7 +248,8 @@ mod tests {
             assert_eq!(&*format_time(value, digits), text, "{image:02x?}");
         }
         assert!(time2([0x80, 0, 0x3f], &[]).is_err());
-        for (number, text) in [(8_385_959, "838:59:59"), (-8_385_959, "-838:59:59"), (-1, "-00:00:01"), (0, "00:00:00")] {
+        for (number, text) in [(8_385_959, "838:59:59"), (-8_385_959, "-838:59:59"), (-1, "-00:00:01"), (0, "00:00:00")]
+        {
             let [low, middle, high, _] = i32::to_le_bytes(number);
             assert_eq!(&*format_time(time_old([low, middle, high]).unwrap(), 0), text);
         }

@@ -25,7 +25,9 @@ pub enum EncodeError {
     Value { table: String, column: String, offset: usize, rows_bytes: usize, reason: ValueError },
     #[error("{table}: the row at byte {offset} of {rows_bytes} bytes of rows ends inside its header")]
     Header { table: String, offset: usize, rows_bytes: usize },
-    #[error("{table}: the row at byte {offset} of {rows_bytes} bytes of rows has no byte, so that rows would never end")]
+    #[error(
+        "{table}: the row at byte {offset} of {rows_bytes} bytes of rows has no byte, so that rows would never end"
+    )]
     EmptyRow { table: String, offset: usize, rows_bytes: usize },
     #[error("{table}: one row takes {bytes} bytes; Cap'n Proto's pointers reach {bytes_max}")]
     RowTooLarge { table: String, bytes: usize, bytes_max: usize },

@@ -54,7 +54,7 @@ pub(super) fn end_data(heap: &mut TextBuffer, start: usize) -> Result<Placed, Va
 /// Ends a List(Float32).
 pub(super) fn end_floats(heap: &mut TextBuffer, start: usize) -> Result<Placed, ValueError> {
     let bytes = heap.len() - start;
-    if bytes % 4 != 0 {
+    if !bytes.is_multiple_of(4) {
         return Err(ValueError::Invalid("VECTOR whose bytes are no whole floats"));
     }
     let upper = upper_half(SIZE_FOUR_BYTES, bytes / 4)?;

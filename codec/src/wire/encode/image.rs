@@ -369,7 +369,9 @@ impl<'a> ImageWriter<'_, 'a> {
         let bytes = take_prefixed(rest, prefix)?;
         let json = usize::from(json);
         let placed = match self.kind.partial {
-            Partial::After(partial_bits) if partial_bits.get(json / 8).is_some_and(|bits| bits >> (json % 8) & 1 == 1) => {
+            Partial::After(partial_bits)
+                if partial_bits.get(json / 8).is_some_and(|bits| bits >> (json % 8) & 1 == 1) =>
+            {
                 let range = self.scratch.documents.get(json).cloned().unwrap_or_default();
                 let before = self.rows.get(range).unwrap_or_default();
                 let start = heap::start(self.heap);
@@ -426,7 +428,13 @@ impl<'a> ImageWriter<'_, 'a> {
 
     #[cold]
     fn cell(&mut self, column: u16, state: CellState, payload: &[u8]) {
-        self.cells.push(EncodedCell { row: self.row, column, image: self.kind.image, state, payload: payload.to_vec() });
+        self.cells.push(EncodedCell {
+            row: self.row,
+            column,
+            image: self.kind.image,
+            state,
+            payload: payload.to_vec(),
+        });
     }
 }
 

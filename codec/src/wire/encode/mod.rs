@@ -21,8 +21,6 @@ mod heap;
 mod image;
 mod program;
 mod rows;
-#[cfg(test)]
-mod tests;
 
 pub use super::encoded::{CellState, EncodedCell, EncodedRows, Image, ListRef, Op};
 pub use error::EncodeError;

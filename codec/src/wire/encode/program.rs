@@ -44,7 +44,9 @@ pub(super) enum Read {
     /// Masked, or of no known kind.
     Skip(CellLength),
     /// The same, of a JSON column, which may be partial.
-    SkipJson { prefix: u8 },
+    SkipJson {
+        prefix: u8,
+    },
     Copy1,
     Copy2,
     Copy4,
@@ -52,28 +54,64 @@ pub(super) enum Read {
     Signed3,
     Unsigned3,
     Year,
-    Bit { bytes: u8 },
-    Enum { bytes: u8 },
-    Set { bytes: u8 },
+    Bit {
+        bytes: u8,
+    },
+    Enum {
+        bytes: u8,
+    },
+    Set {
+        bytes: u8,
+    },
     Decimal(DecimalFormat),
     Date,
-    DateTime2 { fraction: u8 },
-    Timestamp2 { fraction: u8 },
-    Time2 { fraction: u8 },
+    DateTime2 {
+        fraction: u8,
+    },
+    Timestamp2 {
+        fraction: u8,
+    },
+    Time2 {
+        fraction: u8,
+    },
     DateTimeOld,
     TimestampOld,
     TimeOld,
-    Utf8 { prefix: u8 },
-    Text { prefix: u8, charset: u16 },
-    CompressedText { prefix: u8, charset: u16 },
+    Utf8 {
+        prefix: u8,
+    },
+    Text {
+        prefix: u8,
+        charset: u16,
+    },
+    CompressedText {
+        prefix: u8,
+        charset: u16,
+    },
     /// Filled with zero bytes up to `bytes_min`: MySQL takes them off BINARY(n).
-    Data { prefix: u8, bytes_min: u16 },
-    CompressedData { prefix: u8 },
-    Json { prefix: u8, json: u16 },
-    Vector { prefix: u8 },
-    Inet6 { prefix: u8 },
-    Inet4 { prefix: u8 },
-    Uuid { prefix: u8 },
+    Data {
+        prefix: u8,
+        bytes_min: u16,
+    },
+    CompressedData {
+        prefix: u8,
+    },
+    Json {
+        prefix: u8,
+        json: u16,
+    },
+    Vector {
+        prefix: u8,
+    },
+    Inet6 {
+        prefix: u8,
+    },
+    Inet4 {
+        prefix: u8,
+    },
+    Uuid {
+        prefix: u8,
+    },
 }
 
 impl RowProgram {
@@ -165,11 +203,8 @@ impl Compiler {
 
     fn read(&mut self, place: &LayoutColumn, column: &ColumnSchema, format: ColumnFormat) -> Result<Read, EncodeError> {
         use ColumnKind as K;
-        let wrong = |reason: ValueError| EncodeError::Column {
-            table: self.table.clone(),
-            column: column.name.clone(),
-            reason,
-        };
+        let wrong =
+            |reason: ValueError| EncodeError::Column { table: self.table.clone(), column: column.name.clone(), reason };
         let length = CellLength::of(format).map_err(wrong)?;
         let unfit = self.unfit(place, format);
         let [low, high] = format.meta.to_le_bytes();

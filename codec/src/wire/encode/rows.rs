@@ -336,8 +336,7 @@ fn partial_bits<'a>(writer: &ImageWriter<'_, 'a>, rest: &mut &'a [u8]) -> Result
     if options & PARTIAL_JSON == 0 {
         return Ok(Partial::After(&[]));
     }
-    let (bits, tail) =
-        rest.split_at_checked(writer.program.json_columns.div_ceil(8)).ok_or_else(|| cut(rest))?;
+    let (bits, tail) = rest.split_at_checked(writer.program.json_columns.div_ceil(8)).ok_or_else(|| cut(rest))?;
     *rest = tail;
     Ok(Partial::After(bits))
 }
