@@ -31,6 +31,7 @@
 
 pub mod asynchronous;
 pub mod blocking;
+mod compiled;
 mod config;
 mod cursor;
 mod error;

@@ -65,7 +65,8 @@ impl Scene {
     /// Rows flow again: so many more transactions come.
     fn flows(&self, transactions: u64) {
         self.follow.wait_for(self.transactions() + transactions, SOON).unwrap_or_else(|error| {
-            panic!("{error:#}\n{}", self.daemon.log());
+            let committed = self.load.ledger().committed();
+            panic!("{error:#}; {committed} committed; {:?}\n{}", self.daemon.status(), self.daemon.log());
         });
     }
 
@@ -165,6 +166,43 @@ fn a_server_that_stops_answering_is_noticed_by_its_silence() {
     std::thread::sleep(Duration::from_millis(1500));
     signal(pid, Signal::CONT).unwrap();
     scene.flows(50);
+    scene.finish();
+}
+
+#[test]
+fn faults_on_top_of_faults_lose_nothing() {
+    let Some(mut scene) = Scene::start("on_top", impatient(), |load| LoadOptions { large_every: 120, ddl_every: 300, ..load })
+    else {
+        return;
+    };
+    let rounds: u32 = std::env::var("MILLSTREAM_FAULT_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
+    for round in 0..rounds {
+        std::thread::sleep(Duration::from_micros(scene.random.below(400_000)));
+        for _ in 0..1 + scene.random.below(2) {
+            match scene.random.below(5) {
+                0 => scene.proxy.cut(),
+                1 => {
+                    scene.server.kill9().unwrap();
+                    scene.server.start_again().unwrap();
+                }
+                2 => {
+                    scene.daemon.kill9().unwrap();
+                    scene.daemon.start_again().unwrap();
+                }
+                3 => scene.server.sql("FLUSH BINARY LOGS").unwrap(),
+                _ => {
+                    scene.proxy.swallow(true);
+                    std::thread::sleep(Duration::from_millis(scene.random.below(1_000)));
+                    scene.proxy.swallow(false);
+                }
+            }
+        }
+        // every third time it may settle first
+        if round % 3 == 2 {
+            scene.flows(20);
+        }
+    }
+    scene.flows(20);
     scene.finish();
 }
 

@@ -53,10 +53,8 @@ impl Stream {
         };
         let name = super::tls::server_name(&server.host, mode)?;
         let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
-            let is_network = matches!(
-                error.kind(),
-                io::ErrorKind::TimedOut | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
-            );
+            // What rustls itself has to say about the peer comes as invalid data; the rest is the network's.
+            let is_network = !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput);
             match is_network {
                 true => SourceError::io(server.to_string(), format!("during the TLS handshake: {error}")),
                 false => SourceError::Tls { server: server.to_string(), reason: error.to_string() },

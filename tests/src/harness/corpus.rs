@@ -4,7 +4,7 @@
 //! of the scripts about types ([`TypeCase`]), a change a line for the scripts about transactions ([`RowEvent`]).
 //! `tests/corpus/README.md` describes both.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::{Map, Value};
@@ -77,16 +77,19 @@ impl RowEvent {
     }
 }
 
-/// All scripts of the project, and those of the folder `shared/corpus` in or beside the checkout where there is one.
+/// All scripts of the project, and those of the folder that MILLSTREAM_CORPUS names, else of `shared/corpus` in or beside
+/// the checkout where there is one.
 ///
 /// # Errors
 /// With file and line: what cannot be read or parsed.
 pub fn load_corpus() -> anyhow::Result<Vec<CorpusScript>> {
     let root = repository();
     let mut scripts = load_folder(&root.join("tests/corpus"), true)?;
-    for folder in [root.join("shared/corpus"), root.join("../shared/corpus")] {
+    let named = std::env::var_os("MILLSTREAM_CORPUS").map(PathBuf::from);
+    let beside = [root.join("shared/corpus"), root.join("../shared/corpus")];
+    for folder in named.iter().chain(&beside) {
         if folder.is_dir() {
-            scripts.extend(load_folder(&folder, false)?);
+            scripts.extend(load_folder(folder, false)?);
             break;
         }
     }

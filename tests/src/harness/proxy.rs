@@ -63,7 +63,8 @@ impl Proxy {
         self.shared.cut_at_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// While true: bytes in both directions vanish, and nobody is told.
+    /// While true: bytes in both directions vanish, and nobody is told. A connection of which some have vanished stays as
+    /// it is: no network delivers what comes behind a gap.
     pub fn swallow(&self, swallowing: bool) {
         self.shared.swallowing.store(swallowing, Ordering::Relaxed);
     }
@@ -127,12 +128,14 @@ impl Shared {
     /// Until either side ends, or `bytes_max` have passed.
     fn copy(&self, mut from: TcpStream, mut to: TcpStream, mut bytes_max: u64) {
         let mut buffer = vec![0; 64 << 10];
+        let mut has_gap = false;
         loop {
             let read = match from.read(&mut buffer) {
                 Ok(0) | Err(_) => break,
                 Ok(read) => read,
             };
-            if self.swallowing.load(Ordering::Relaxed) {
+            has_gap |= self.swallowing.load(Ordering::Relaxed);
+            if has_gap {
                 continue;
             }
             let passed = usize::try_from(bytes_max).unwrap_or(usize::MAX).min(read);

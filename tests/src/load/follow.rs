@@ -45,7 +45,13 @@ impl Follow {
         let own = shared.clone();
         let thread = std::thread::Builder::new()
             .name("follow".into())
-            .spawn(move || own.run(listen, &request, first, subscribed.epoch))?;
+            .spawn(move || {
+                let result = own.run(listen, &request, first, subscribed.epoch);
+                if let Err(error) = &result {
+                    own.refused(format!("{error:#}"));
+                }
+                result
+            })?;
         Ok(Self { shared, thread: Some(thread) })
     }
 

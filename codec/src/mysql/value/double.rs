@@ -152,6 +152,7 @@ mod tests {
 
     /// Each line is what MySQL 9.7 printed.
     #[test]
+    #[allow(clippy::excessive_precision)]
     fn as_mysql_prints_it() {
         for (number, text) in [
             (1.0, "1.0"),
