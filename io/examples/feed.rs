@@ -37,16 +37,11 @@ fn main() {
     let executor = glommio::LocalExecutorBuilder::default()
         .preempt_timer(Duration::from_micros(200))
         .spawn(move || async move {
-            // glommio may park although a task is ready; a timer that is always set wakes it.
-            let ticker = glommio::spawn_local(async {
-                loop {
-                    glommio::timer::sleep(Duration::from_millis(1)).await;
-                }
-            });
+            let awake = glommio::spawn_local(millstream_io::nudge::keep_awake());
             if let Err(error) = follow(config, start, transactions).await {
                 eprintln!("{:?} ({}): {error}", error.disposition(), error.code());
             }
-            ticker.cancel().await;
+            awake.cancel().await;
         })
         .expect("an executor");
     executor.join().expect("the executor's end");

@@ -21,6 +21,7 @@ use millstream_core::source::tracker::{StatementPolicy, TrackerConfig};
 
 use crate::connection;
 use crate::live::{self, Sink};
+use crate::nudge;
 use crate::preview;
 use crate::tasks::{spawn, spawn_vital};
 use crate::worker::{HomeItem, LiveItem, PasswordCheck, Worker};
@@ -150,15 +151,17 @@ impl Engine {
         F: Future<Output = ()> + 'static,
     {
         let placement = core.map_or(Placement::Unbound, Placement::Fixed);
+        // The builder's preempt timer stays at its default: with a short one an executor can fall asleep before its first
+        // task has run (see `nudge`). The queue's own latency is what counts for a busy core.
         let handle = LocalExecutorBuilder::new(placement)
             .name(name)
             .spin_before_park(spin)
-            .preempt_timer(Duration::from_micros(limits::PREEMPT_US))
             .io_memory(limits::EXECUTOR_IO_MEMORY_BYTES)
             .ring_depth(limits::EXECUTOR_RING_DEPTH)
             .spawn(move || async move {
                 let latency = Latency::Matters(Duration::from_micros(limits::PREEMPT_US));
                 let queue = glommio::executor().create_task_queue(Shares::default(), latency, "engine");
+                glommio::spawn_local(nudge::keep_awake()).detach();
                 let Ok(main) = glommio::spawn_local_into(async move { task().await }, queue) else { return };
                 main.await;
             })

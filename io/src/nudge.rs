@@ -6,13 +6,11 @@
 //! a stream that waits for an answer then waits for its timeout; with slices of 100 ms it was not seen.
 //!
 //! One repeating timer is no help: what it has woken is among the tasks that do not run, and so it is not set again. Of
-//! many, set one behind the other, the next one ends the sleep: a stall is bounded by [`SPACING`], and lasts longer only
-//! when it happens again at once.
+//! many tasks that sleep one behind the other, the next one ends it: a stall is bounded by [`SPACING`], and lasts longer
+//! only when it happens again at once.
 
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use glommio::timer::sleep;
 
 /// A stall is no longer than this. Lowered: idle cores work more (at 1 ms about 1 %).
@@ -23,8 +21,13 @@ const TIMERS: u32 = 64;
 
 /// To be spawned once on every executor, for as long as it runs. Never ready.
 pub async fn keep_awake() {
-    let mut timers: FuturesUnordered<_> = (1..=TIMERS).map(|place| sleep(SPACING * place)).collect();
-    while timers.next().await.is_some() {
-        timers.push(sleep(SPACING * TIMERS));
-    }
+    let repeat = |place: u32| async move {
+        sleep(SPACING * place).await;
+        loop {
+            sleep(SPACING * TIMERS).await;
+        }
+    };
+    // Tasks of their own, cancelled when this one is: a ready task of a sleeping core cannot set its timer again.
+    let _timers: Vec<glommio::Task<()>> = (1..=TIMERS).map(|place| glommio::spawn_local(repeat(place))).collect();
+    std::future::pending().await
 }

@@ -157,14 +157,9 @@ fn run<T: 'static>(task: impl Future<Output = T>) -> T {
         .make()
         .expect("an executor");
     executor.run(async {
-        // glommio may park although a task is ready; a timer that is always set wakes it.
-        let ticker = glommio::spawn_local(async {
-            loop {
-                glommio::timer::sleep(Duration::from_millis(1)).await;
-            }
-        });
+        let awake = glommio::spawn_local(millstream_io::nudge::keep_awake());
         let result = task.await;
-        ticker.cancel().await;
+        awake.cancel().await;
         result
     })
 }

@@ -1,68 +1,33 @@
 //! The known answers of the corpus, over the whole way: server, `millstreamd`, `millstream tail`. Once followed while the
 //! scripts run, once caught up with from the beginning of the log.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Stdio};
-
-use anyhow::{Context, ensure};
+use anyhow::{bail, ensure};
 use millstream_tests::compare::{Line, RowLine, corpus_complaints, parse_lines};
 use millstream_tests::harness::{
-    CorpusScript, Flavour, Millstreamd, MysqlServer, Options, bound_command, load_corpus, spawn_bound,
-    workspace_program,
+    CorpusScript, Flavour, Millstreamd, MysqlServer, Options, Program, bound_command, load_corpus, workspace_program,
 };
 
 /// The row that ends a tail: written behind everything else.
 const LAST_DATABASE: &str = "zz_last";
 
-/// A tail ends by itself when nothing came for so long; then rows are missing.
-const IDLE_SECONDS: &str = "20";
-
-/// A running `millstream tail`, killed when dropped.
-struct Tail {
-    child: Child,
-    lines: BufReader<ChildStdout>,
+fn tail(daemon: &Millstreamd, from: &str) -> anyhow::Result<Program> {
+    let mut command = bound_command(&workspace_program("millstream")?);
+    command.args(["tail", "--server", &daemon.listen.to_string(), "--format", "jsonl", "--from", from]);
+    Program::start(command)
 }
 
-impl Tail {
-    fn start(daemon: &Millstreamd, from: &str) -> anyhow::Result<Self> {
-        let mut command = bound_command(&workspace_program("millstream")?);
-        command
-            .args(["tail", "--server", &daemon.listen.to_string(), "--format", "jsonl"])
-            .args(["--from", from, "--idle-timeout", IDLE_SECONDS])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = spawn_bound(command).context("starting millstream tail")?;
-        let lines = BufReader::new(child.stdout.take().context("no output")?);
-        Ok(Self { child, lines })
-    }
-
-    /// Every row up to the last one, and the line that it came in.
-    fn rows(mut self) -> anyhow::Result<Vec<RowLine>> {
-        let mut text = Vec::new();
-        let end = format!("\"db\":\"{LAST_DATABASE}\",\"table\"");
-        loop {
-            let begin = text.len();
-            let read = self.lines.read_until(b'\n', &mut text)?;
-            if text[begin..].windows(end.len()).any(|part| part == end.as_bytes()) {
-                break;
-            }
-            if read == 0 {
-                let mut errors = String::new();
-                self.child.stderr.take().context("no errors")?.read_to_string(&mut errors)?;
-                let count = text.iter().filter(|byte| **byte == b'\n').count();
-                anyhow::bail!("the tail ended after {count} lines: {:?}: {errors}", self.child.wait()?);
+/// Every row up to the last one, which is in a database of its own.
+fn rows(mut tail: Program) -> anyhow::Result<Vec<RowLine>> {
+    let mut rows = Vec::new();
+    loop {
+        let Some(line) = tail.line_bytes()? else { bail!("the tail ended after {} rows: {:?}", rows.len(), tail.end()?) };
+        for line in parse_lines(&line)? {
+            match line {
+                Line::Row(row) if row.database == LAST_DATABASE => return Ok(rows),
+                Line::Row(row) => rows.push(row),
+                Line::Ddl(_) => {}
             }
         }
-        let lines = parse_lines(&text)?;
-        Ok(lines.into_iter().filter_map(|line| if let Line::Row(row) = line { Some(row) } else { None }).collect())
-    }
-}
-
-impl Drop for Tail {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -72,7 +37,7 @@ fn corpus_over_the_wire(server: &MysqlServer, wanted: impl Fn(&CorpusScript) -> 
     let options = Options::default().destination("statement_dml", "\"skip\"");
     let daemon = Millstreamd::start(server, options).unwrap();
     let (file, offset) = server.binlog_end().unwrap();
-    let live = Tail::start(&daemon, &format!("{file}:{offset}")).unwrap();
+    let live = tail(&daemon, &format!("{file}:{offset}")).unwrap();
     for script in &corpus {
         server.run_script(&script.script).unwrap_or_else(|error| panic!("{}: {error:#}", script.name));
     }
@@ -82,9 +47,9 @@ fn corpus_over_the_wire(server: &MysqlServer, wanted: impl Fn(&CorpusScript) -> 
              INSERT INTO {LAST_DATABASE}.t VALUES (1)"
         ))
         .unwrap();
-    let live = live.rows().unwrap_or_else(|error| panic!("followed: {error:#}\n{}", daemon.log()));
-    let caught_up = Tail::start(&daemon, "earliest").unwrap();
-    let caught_up = caught_up.rows().unwrap_or_else(|error| panic!("caught up: {error:#}\n{}", daemon.log()));
+    let live = rows(live).unwrap_or_else(|error| panic!("followed: {error:#}\n{}", daemon.log()));
+    let caught_up = tail(&daemon, "earliest").unwrap();
+    let caught_up = rows(caught_up).unwrap_or_else(|error| panic!("caught up: {error:#}\n{}", daemon.log()));
     let mut complaints = Vec::new();
     for script in &corpus {
         for (way, rows) in [("followed", &live), ("caught up", &caught_up)] {

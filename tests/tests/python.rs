@@ -1,93 +1,62 @@
 //! A Python program that has nothing of ours but the schema file reads rows by the names of their columns, and goes on
 //! doing so while the table is altered: a value that is there is never read as zero or NULL.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Stdio};
-
-use anyhow::{Context, bail};
+use anyhow::Context;
 use millstream_tests::harness::{
-    DESTINATION, Flavour, Millstreamd, MysqlServer, Options, bound_command, python, repository, spawn_bound,
+    DESTINATION, Flavour, Millstreamd, MysqlServer, Options, Program, bound_command, python, repository,
 };
 use serde_json::{Value, json};
 
-/// A running `follow.py`, killed when dropped.
-struct Follow {
-    child: Child,
-    lines: BufReader<ChildStdout>,
+/// Starts `follow.py`; it has subscribed when this returns. `None` where there is no pycapnp.
+fn follow(daemon: &Millstreamd, transactions: usize) -> anyhow::Result<Option<Program>> {
+    let Some(python) = python() else {
+        eprintln!("not run: pycapnp is not here (make setup)");
+        return Ok(None);
+    };
+    let mut command = bound_command(&python);
+    command
+        .arg(repository().join("tests/python/follow.py"))
+        .arg(repository().join("codec/schema/millstream.capnp"))
+        .args([&daemon.listen.to_string(), DESTINATION, "follow.py", "py.*", &transactions.to_string()]);
+    let mut program = Program::start(command)?;
+    assert_eq!(line(&mut program)?, json!({"subscribed": true}));
+    Ok(Some(program))
 }
 
-impl Follow {
-    /// Starts it; it has subscribed when this returns. `None` where there is no pycapnp.
-    fn start(daemon: &Millstreamd, pattern: &str, transactions: usize) -> anyhow::Result<Option<Self>> {
-        let Some(python) = python() else {
-            eprintln!("not run: pycapnp is not here (make setup)");
-            return Ok(None);
-        };
-        let mut command = bound_command(&python);
-        command
-            .arg(repository().join("tests/python/follow.py"))
-            .arg(repository().join("codec/schema/millstream.capnp"))
-            .args([&daemon.listen.to_string(), DESTINATION, "follow.py", pattern, &transactions.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = spawn_bound(command).context("starting Python")?;
-        let lines = BufReader::new(child.stdout.take().context("no output")?);
-        let mut follow = Self { child, lines };
-        let first = follow.line()?;
-        anyhow::ensure!(first == json!({"subscribed": true}), "{first}");
-        Ok(Some(follow))
-    }
-
-    fn line(&mut self) -> anyhow::Result<Value> {
-        let mut line = String::new();
-        if self.lines.read_line(&mut line)? == 0 {
-            let mut errors = String::new();
-            self.child.stderr.take().context("no errors")?.read_to_string(&mut errors)?;
-            bail!("follow.py ended: {:?}: {errors}", self.child.wait()?);
-        }
-        serde_json::from_str(&line).with_context(|| line)
-    }
-
-    /// The rest of its lines, and a good end.
-    fn rest(mut self) -> anyhow::Result<Vec<Value>> {
-        let mut lines = Vec::new();
-        while lines.last() != Some(&json!({"durable": true})) {
-            lines.push(self.line()?);
-        }
-        let status = self.child.wait()?;
-        anyhow::ensure!(status.success(), "follow.py: {status}");
-        Ok(lines)
-    }
+fn line(program: &mut Program) -> anyhow::Result<Value> {
+    let line = program.line()?;
+    serde_json::from_str(&line).context(line)
 }
 
-impl Drop for Follow {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The last ack has become durable, and the program ends well.
+fn ends_durably(mut program: Program) {
+    assert_eq!(line(&mut program).unwrap(), json!({"durable": true}));
+    let (status, errors) = program.end().unwrap();
+    assert_eq!(status, Some(0), "{errors}");
 }
 
+/// Each statement, and the line that it makes.
 fn check(flavour: Flavour) {
     let Some(server) = MysqlServer::shared(flavour) else { return };
     server.sql(TABLE).unwrap();
     let daemon = Millstreamd::start(server, Options::default()).unwrap();
     let steps = steps();
-    let Some(mut follow) = Follow::start(&daemon, "py.*", steps.len()).unwrap() else { return };
+    let Some(mut program) = follow(&daemon, steps.len()).unwrap() else { return };
     let session = server.session().unwrap();
     session.query("USE py").unwrap();
     for (statement, expected) in &steps {
         session.query(statement).unwrap();
-        let line = follow.line().unwrap_or_else(|error| panic!("{statement}: {error:#}\n{}", daemon.log()));
+        let came = line(&mut program).unwrap_or_else(|error| panic!("{statement}: {error:#}\n{}", daemon.log()));
         let expected = if expected.is_null() { json!({"ddl": statement}) } else { expected.clone() };
-        assert_eq!(line, expected, "{statement}");
+        assert_eq!(came, expected, "{statement}");
     }
-    assert_eq!(follow.rest().unwrap(), [json!({"durable": true})]);
+    ends_durably(program);
     // what was acknowledged does not come again, what came meanwhile does
     session.query("UPDATE orders SET name = 'again' WHERE id = 1").unwrap();
-    let again = Follow::start(&daemon, "py.*", 1).unwrap().expect("it was there before").rest().unwrap();
-    assert_eq!(again.len(), 2, "{again:?}");
-    assert_eq!((&again[0]["op"], &again[0]["after"]["name"]), (&json!("update"), &json!("again")));
+    let mut program = follow(&daemon, 1).unwrap().expect("it was there before");
+    let again = line(&mut program).unwrap();
+    assert_eq!((&again["op"], &again["after"]["name"]), (&json!("update"), &json!("again")));
+    ends_durably(program);
 }
 
 const TABLE: &str = "CREATE DATABASE py;

@@ -2,12 +2,11 @@
 //! compiled from is what `millstream schema export` prints, it goes on across an ALTER TABLE that leaves its fields alone,
 //! and it is told, by name, of one that does not. It never reads a zero or a NULL that is not the row's.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
-use anyhow::Context;
+use anyhow::ensure;
 use millstream_tests::harness::{
-    Flavour, Millstreamd, MysqlServer, Options, bound_command, repository, spawn_bound, workspace_program,
+    Flavour, Millstreamd, MysqlServer, Options, Program, bound_command, repository, workspace_program,
 };
 
 const TABLE: &str = "CREATE TABLE typed.orders (id INT PRIMARY KEY, customer_name VARCHAR(60), total DECIMAL(10,2),
@@ -16,49 +15,13 @@ const TABLE: &str = "CREATE TABLE typed.orders (id INT PRIMARY KEY, customer_nam
 /// A status of `millstream-typed-client`.
 const SCHEMA_BREAK: i32 = 4;
 
-/// A running typed client, killed when dropped.
-struct TypedClient {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-}
-
-impl TypedClient {
-    /// It has subscribed when this returns.
-    fn start(daemon: &Millstreamd) -> anyhow::Result<Self> {
-        let mut command = bound_command(&workspace_program("millstream-typed-client")?);
-        command
-            .args([&daemon.listen.to_string(), "typed", "1000"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = spawn_bound(command).context("starting the typed client")?;
-        let lines = BufReader::new(child.stdout.take().context("no output")?);
-        let mut client = Self { child, lines };
-        assert_eq!(client.line(), "subscribed");
-        Ok(client)
-    }
-
-    /// Empty at the end.
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    /// Its status and what it wrote to standard error, once it has ended without a further row.
-    fn end(mut self) -> (Option<i32>, String) {
-        assert_eq!(self.line(), "", "a row behind the break");
-        let mut errors = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-        (self.child.wait().unwrap().code(), errors)
-    }
-}
-
-impl Drop for TypedClient {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// It has subscribed when this returns.
+fn typed_client(daemon: &Millstreamd) -> anyhow::Result<Program> {
+    let mut command = bound_command(&workspace_program("millstream-typed-client")?);
+    command.args([&daemon.listen.to_string(), "typed", "1000"]);
+    let mut client = Program::start(command)?;
+    ensure!(client.line()? == "subscribed");
+    Ok(client)
 }
 
 /// With a server of its own: the struct's id follows from the table's name.
@@ -85,13 +48,13 @@ type Step = (&'static str, &'static str);
 /// Runs the steps, then the statement that breaks the client, which must name `field`.
 fn check(steps: &[Step], breaking: &str, behind: &str, field: &str) {
     let Some((server, daemon)) = start() else { return };
-    let mut client = TypedClient::start(&daemon).unwrap();
+    let mut client = typed_client(&daemon).unwrap();
     let session = server.session().unwrap();
     session.run("USE typed").unwrap();
     for (statement, expected) in steps {
         session.query(statement).unwrap();
         if !expected.is_empty() {
-            assert_eq!(client.line(), *expected, "{statement}\n{}", daemon.log());
+            assert_eq!(client.line().unwrap(), *expected, "{statement}\n{}", daemon.log());
         }
         if statement.starts_with("INSERT INTO orders VALUES (1,") {
             let committed = repository().join("tests/typed-client/schema/orders.capnp");
@@ -100,13 +63,14 @@ fn check(steps: &[Step], breaking: &str, behind: &str, field: &str) {
     }
     session.query(breaking).unwrap();
     session.query(behind).unwrap();
-    let (status, errors) = client.end();
-    assert_eq!(status, Some(SCHEMA_BREAK), "{errors}");
-    assert!(errors.contains(&format!("typed.orders.{field}")), "{errors}");
+    let broken = |mut client: Program| {
+        let (status, errors) = client.end().unwrap();
+        assert_eq!(status, Some(SCHEMA_BREAK), "{errors}");
+        assert!(errors.contains(&format!("typed.orders.{field}")), "{errors}");
+    };
+    broken(client);
     // the cursor has not passed the row: the next one breaks at it too, and loses nothing
-    let (status, errors) = TypedClient::start(&daemon).unwrap().end();
-    assert_eq!(status, Some(SCHEMA_BREAK), "{errors}");
-    assert!(errors.contains(&format!("typed.orders.{field}")), "{errors}");
+    broken(typed_client(&daemon).unwrap());
 }
 
 const FIRST: Step = (

@@ -16,7 +16,7 @@
 use super::ValueError;
 use super::buffer::TextBuffer;
 use super::decimal::{DecimalFormat, TEXT_ROOM};
-use super::digits::write_u64;
+use super::digits::{U64_ROOM, write_u64};
 use super::net::hex_digit;
 use super::{double, temporal};
 use crate::wire::temporal::{TemporalText, format_date, format_datetime, format_time};
@@ -341,6 +341,8 @@ impl Writer<'_> {
         }
     }
 
+    /// Common kinds of values are written here, with the place in a register: each store through `self.at` would wait
+    /// for the one before it.
     fn entries<const KEY: usize, const VALUE: usize>(
         &mut self,
         container: Container<'_>,
@@ -349,22 +351,77 @@ impl Writer<'_> {
         let Container { data, keys, values, is_object, .. } = container;
         let mut keys = keys.as_chunks::<KEY>().0.iter();
         let [open, close] = if is_object { *b"{}" } else { *b"[]" };
-        self.byte(open);
-        for (index, entry) in values.as_chunks::<VALUE>().0.iter().enumerate() {
-            if index > 0 {
-                self.word(const { word(b",       ") }, 2);
-            }
+        // What stands before an entry, and how long it is; with a key's quote behind it.
+        let (mut before, mut before_length) = (u64::from_le_bytes([open, b'"', 0, 0, 0, 0, 0, 0]), 1);
+        let mut at = self.at;
+        for entry in values.as_chunks::<VALUE>().0 {
+            self.store(at, before);
+            at += before_length;
             // An array has no keys.
             if let Some(key) = keys.next() {
                 let (start, length) = key_range(key);
-                self.quoted_at(data, start, length)?;
-                self.word(const { word(b":       ") }, 2);
+                if let Some(key) = short_string(data, start, length) {
+                    self.upper_bits |= key;
+                    self.store(at + 1, key);
+                    self.store(at + 1 + length, const { word(b"\":      ") });
+                    at += length + 4;
+                } else {
+                    self.at = at;
+                    self.quoted_at(data, start, length)?;
+                    self.word(const { word(b":       ") }, 2);
+                    at = self.at;
+                }
             }
-            self.value(value_of(entry, data)?, depth + 1)?;
-            self.check_room()?;
+            let value = value_of(entry, data)?;
+            match (value.kind, value.data) {
+                (kind::LITERAL, [2, ..]) => {
+                    self.store(at, const { word(b"false   ") });
+                    at += 5;
+                }
+                (kind::INT16, &[low, high, ..]) if high & 0x80 == 0 => {
+                    let number = u16::from_le_bytes([low, high]);
+                    let mut digits = [0; U64_ROOM];
+                    let length = write_u64(&mut digits, number.into());
+                    let [a, b, c, d, e, f, g, h, ..] = digits;
+                    self.store(at, u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+                    at += length;
+                }
+                (kind::STRING, &[length @ 0..=8, ..]) => match short_string(value.data, 1, length.into()) {
+                    Some(string) => {
+                        self.upper_bits |= string;
+                        self.store(at, b'"'.into());
+                        self.store(at + 1, string);
+                        self.store(at + 1 + usize::from(length), b'"'.into());
+                        at += usize::from(length) + 2;
+                    }
+                    None => at = self.value_at(at, value, depth)?,
+                },
+                _ => at = self.value_at(at, value, depth)?,
+            }
+            (before, before_length) = (const { word(b", \"     ") }, 2);
         }
+        if values.is_empty() {
+            self.store(at, before);
+            at += before_length;
+        }
+        self.at = at;
         self.byte(close);
-        Ok(())
+        self.check_room()
+    }
+
+    #[inline(always)]
+    fn value_at(&mut self, at: usize, value: Value<'_>, depth: u32) -> Result<usize, ValueError> {
+        self.at = at;
+        self.value(value, depth + 1)?;
+        self.check_room()?;
+        Ok(self.at)
+    }
+
+    #[inline(always)]
+    fn store(&mut self, at: usize, word: u64) {
+        if let Some(place) = self.out.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = word.to_le_bytes();
+        }
     }
 
     /// The string of `length` bytes at `start`. What lies behind it in `data` lets it be read in whole words.
@@ -399,7 +456,7 @@ impl Writer<'_> {
     /// The first `count` (up to 8) bytes of `word`; those behind count as spaces.
     #[inline(always)]
     fn word_of_string(&mut self, word: u64, count: usize) {
-        let foreign = if count < WORD_BYTES { !0 << (8 * count) } else { 0 };
+        let foreign = foreign_bits(count);
         let word = word & !foreign | SPACES & foreign;
         if needs_escape(word) {
             self.escaped_word(word, count);
@@ -505,6 +562,25 @@ fn temporal_text(type_code: u8, packed: i64) -> Result<TemporalText, ValueError>
     }
     let value = parts.to_wire();
     Ok(if type_code == t::DATE { format_date(value) } else { format_datetime(value, 6) })
+}
+
+/// A string of up to eight bytes in which nothing needs an escape; spaces behind it. `None` is no verdict.
+#[inline(always)]
+fn short_string(data: &[u8], start: usize, length: usize) -> Option<u64> {
+    let bytes = data.get(start..)?.first_chunk::<WORD_BYTES>()?;
+    if length > WORD_BYTES {
+        return None;
+    }
+    let foreign = foreign_bits(length);
+    let word = u64::from_le_bytes(*bytes) & !foreign | SPACES & foreign;
+    (!needs_escape(word)).then_some(word)
+}
+
+/// The bits of a word behind its first `count` bytes.
+#[inline(always)]
+fn foreign_bits(count: usize) -> u64 {
+    // In two steps, for a shift by all 64 is none.
+    !0 << (4 * count) << (4 * count)
 }
 
 /// Has one of the eight bytes to be escaped: is it `"`, `\` or below a space? (May say yes for a neighbour of one.)

@@ -64,30 +64,56 @@ pub(super) fn end_floats(heap: &mut TextBuffer, start: usize) -> Result<Placed, 
 
 const UPPER_BITS: u128 = 0x8080_8080_8080_8080_8080_8080_8080_8080;
 
-/// Copies the first `length` bytes of `source`, in blocks that may run ahead into what follows them there.
-/// True where all of them are ASCII.
+/// Bytes that are copied at once.
+const BLOCK: usize = 16;
+
+/// Writes a Text of the first `length` bytes of `source`, copied in blocks that may run ahead into what follows them
+/// there. Also true where all of the text is ASCII; where not, the caller looks whether it is UTF-8.
 #[inline(always)]
-pub(super) fn push_checked(heap: &mut TextBuffer, source: &[u8], length: usize) -> bool {
-    const BLOCK: usize = 16;
-    let blocks = length.div_ceil(BLOCK);
-    let Some(readable) = source.get(..blocks * BLOCK) else {
+pub(super) fn push_text(heap: &mut TextBuffer, source: &[u8], length: usize) -> Result<(Placed, bool), ValueError> {
+    let start = heap.len();
+    let upper = upper_half(SIZE_BYTE, length + 1)?;
+    let blocks_bytes = length.next_multiple_of(BLOCK);
+    let room = heap.room_for(blocks_bytes + 8);
+    let is_ascii = match source.get(..blocks_bytes) {
+        Some(readable) => {
+            let (mut seen, mut last) = (0_u128, 0_u128);
+            for (to, from) in room.as_chunks_mut::<BLOCK>().0.iter_mut().zip(readable.as_chunks::<BLOCK>().0) {
+                *to = *from;
+                seen |= last;
+                last = u128::from_le_bytes(*from);
+            }
+            // Bytes behind the text do not count.
+            let foreign_bytes = (blocks_bytes - length) % BLOCK;
+            (seen | last & (!0 >> (8 * foreign_bytes))) & UPPER_BITS == 0
+        }
         // The last few bytes of the event.
-        let bytes = source.get(..length).unwrap_or_default();
-        heap.extend(bytes);
-        return bytes.is_ascii();
+        None => {
+            let bytes = source.get(..length).unwrap_or_default();
+            room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            bytes.is_ascii()
+        }
     };
-    let room = heap.room_for(blocks * BLOCK);
-    let (mut seen, mut last) = (0_u128, 0_u128);
-    for (to, from) in room.as_chunks_mut::<BLOCK>().0.iter_mut().zip(readable.as_chunks::<BLOCK>().0) {
-        *to = *from;
-        seen |= last;
-        last = u128::from_le_bytes(*from);
+    // NUL and padding.
+    if let Some(end) = room.get_mut(length..).and_then(|rest| rest.first_chunk_mut::<8>()) {
+        *end = [0; 8];
     }
-    let foreign_bytes = blocks * BLOCK - length;
-    if blocks > 0 {
-        // Bytes behind the text do not count.
-        seen |= last & (!0 >> (8 * foreign_bytes));
+    heap.advance((length + 1).next_multiple_of(8));
+    Ok((Placed { start_byte: start, upper }, is_ascii))
+}
+
+/// Writes a Text by `write`, which says how long it is.
+#[inline(always)]
+pub(super) fn push_text_with<const N: usize>(
+    heap: &mut TextBuffer,
+    write: impl FnOnce(&mut [u8; N]) -> Result<usize, ValueError>,
+) -> Result<Placed, ValueError> {
+    let start = heap.len();
+    let length = write(heap.room::<N>())?;
+    let room = heap.room_for(length + 8);
+    if let Some(end) = room.get_mut(length..).and_then(|rest| rest.first_chunk_mut::<8>()) {
+        *end = [0; 8];
     }
-    heap.advance(length);
-    seen & UPPER_BITS == 0
+    heap.advance((length + 1).next_multiple_of(8));
+    Ok(Placed { start_byte: start, upper: upper_half(SIZE_BYTE, length + 1)? })
 }

@@ -226,11 +226,10 @@ impl<'a> ImageWriter<'_, 'a> {
                 let length = take_length(rest, prefix)?;
                 let source = *rest;
                 let bytes = take_slice(rest, length)?;
-                let start = heap::start(self.heap);
-                if !heap::push_checked(self.heap, source, length) && std::str::from_utf8(bytes).is_err() {
-                    self.replace_invalid(start, bytes, step.column);
+                let (mut placed, is_ascii) = heap::push_text(self.heap, source, length)?;
+                if !is_ascii && std::str::from_utf8(bytes).is_err() {
+                    placed = self.replace_invalid(placed, bytes, step.column)?;
                 }
-                let placed = heap::end_text(self.heap, start)?;
                 self.point(step, element, placed);
             }
             Read::Decimal(format) => {
@@ -326,10 +325,7 @@ impl<'a> ImageWriter<'_, 'a> {
 
     #[inline(always)]
     fn decimal(&mut self, format: DecimalFormat, image: &[u8]) -> Result<Placed, ValueError> {
-        let start = heap::start(self.heap);
-        let length = format.write(image, self.heap.room::<TEXT_ROOM>())?;
-        self.heap.advance(length);
-        heap::end_text(self.heap, start)
+        heap::push_text_with::<TEXT_ROOM>(self.heap, |room| format.write(image, room))
     }
 
     #[inline(always)]
@@ -404,8 +400,10 @@ impl<'a> ImageWriter<'_, 'a> {
     fn text(&mut self, bytes: &[u8], charset: u16, column: u16) -> Result<Placed, ValueError> {
         let charset = self.program.charsets.get(usize::from(charset)).copied().unwrap_or(Charset::Utf8);
         let start = heap::start(self.heap);
-        if charset.is_ascii_superset() && heap::push_checked(self.heap, bytes, bytes.len()) {
-            return heap::end_text(self.heap, start);
+        if charset.is_ascii_superset()
+            && let (placed, true) = heap::push_text(self.heap, bytes, bytes.len())?
+        {
+            return Ok(placed);
         }
         self.heap.truncate(start);
         let mut text = std::mem::take(&mut self.scratch.text);
@@ -420,10 +418,11 @@ impl<'a> ImageWriter<'_, 'a> {
 
     #[cold]
     #[inline(never)]
-    fn replace_invalid(&mut self, start: usize, bytes: &[u8], column: u16) {
-        self.heap.truncate(start);
+    fn replace_invalid(&mut self, placed: Placed, bytes: &[u8], column: u16) -> Result<Placed, ValueError> {
+        self.heap.truncate(placed.start_byte);
         self.heap.extend(String::from_utf8_lossy(bytes).as_bytes());
         self.cell(column, CellState::InvalidText, bytes);
+        heap::end_text(self.heap, placed.start_byte)
     }
 
     #[cold]

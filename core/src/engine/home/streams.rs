@@ -154,25 +154,24 @@ impl Home {
 
     /// What goes to this connection's socket next.
     pub fn next_outgoing(&mut self, id: u64, now_us: i64) -> Option<Outgoing> {
-        let connection = self.connections.get_mut(&id)?;
         let mut outgoing = Outgoing::default();
-        while let Some(message) = connection.queue.pop_front() {
-            connection.queued_bytes -= message.len();
-            outgoing.head.extend_from_slice(&message);
-        }
-        let subscribed = match connection.state {
+        self.take_queued(id, &mut outgoing);
+        let subscribed = match self.connections.get(&id)?.state {
             State::Subscribed { destination, subscription } => Some((destination, subscription)),
             _ => None,
         };
         if let Some((destination, subscription)) = subscribed {
             self.add_batch(id, destination, subscription, &mut outgoing, now_us);
-            if outgoing.batch.is_none()
-                && let Some(subscription) =
+            if outgoing.batch.is_none() {
+                // A schema break says why.
+                self.take_queued(id, &mut outgoing);
+                if let Some(subscription) =
                     self.hubs.get_mut(destination).and_then(|hub| hub.subscription(subscription))
-            {
-                // Clients count every byte that they take; so does their credit.
-                subscription.credit_bytes =
-                    subscription.credit_bytes.saturating_sub_unsigned(outgoing.head.len() as u64);
+                {
+                    // Clients count every byte that they take; so does their credit.
+                    subscription.credit_bytes =
+                        subscription.credit_bytes.saturating_sub_unsigned(outgoing.head.len() as u64);
+                }
             }
         }
         if outgoing.head.is_empty() && outgoing.batch.is_none() {
@@ -182,6 +181,14 @@ impl Home {
             connection.last_sent_us = now_us;
         }
         Some(outgoing)
+    }
+
+    fn take_queued(&mut self, id: u64, outgoing: &mut Outgoing) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        while let Some(message) = connection.queue.pop_front() {
+            connection.queued_bytes -= message.len();
+            outgoing.head.extend_from_slice(&message);
+        }
     }
 
     fn add_batch(&mut self, id: u64, destination: usize, subscription: u64, outgoing: &mut Outgoing, now_us: i64) {
