@@ -2,11 +2,7 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=schema/millstream.capnp");
-    if let Err(error) = capnpc::CompilerCommand::new()
-        .src_prefix("schema")
-        .file("schema/millstream.capnp")
-        .run()
-    {
+    if let Err(error) = capnpc::CompilerCommand::new().src_prefix("schema").file("schema/millstream.capnp").run() {
         panic!(
             "compiling schema/millstream.capnp failed: {error}\n\
              The `capnp` tool is needed at build time: apt-get install capnproto (or run `make setup`)."

@@ -21,13 +21,7 @@ const FILES: [(&str, &[u8]); 3] = [
 
 fn our_gtid(theirs: &GtidEvent) -> MysqlGtid {
     let tag = theirs.tag().map(|tag| Tag::new(tag.as_str()).unwrap());
-    MysqlGtid {
-        tsid: Tsid {
-            uuid: ServerUuid(theirs.sid()),
-            tag,
-        },
-        number: theirs.gno(),
-    }
+    MysqlGtid { tsid: Tsid { uuid: ServerUuid(theirs.sid()), tag }, number: theirs.gno() }
 }
 
 #[test]
@@ -57,9 +51,7 @@ fn every_event_is_read_alike() {
             };
             let what = format!("{name} {}", EventType::name(header.type_code));
             compare(&data, &theirs, &what);
-            *compared
-                .entry(EventType::name(header.type_code))
-                .or_insert(0) += 1;
+            *compared.entry(EventType::name(header.type_code)).or_insert(0) += 1;
         }
         assert!(ours.next_event().unwrap().is_none(), "{name}");
     }
@@ -71,21 +63,14 @@ fn every_event_is_read_alike() {
         ("WRITE_ROWS", 15),
         ("PARTIAL_UPDATE_ROWS", 1),
     ] {
-        assert!(
-            compared.get(type_name) >= Some(&count_min),
-            "{type_name}: {compared:?}"
-        );
+        assert!(compared.get(type_name) >= Some(&count_min), "{type_name}: {compared:?}");
     }
 }
 
 fn compare(ours: &EventData<'_>, theirs: &Theirs<'_>, what: &str) {
     match (ours, theirs) {
         (EventData::Query(ours), Theirs::QueryEvent(theirs)) => {
-            assert_eq!(
-                ours.statement(1 << 20).unwrap(),
-                theirs.query_raw(),
-                "{what}"
-            );
+            assert_eq!(ours.statement(1 << 20).unwrap(), theirs.query_raw(), "{what}");
             assert_eq!(ours.database.as_bytes(), theirs.schema_raw(), "{what}");
             assert_eq!(ours.connection_id, theirs.thread_id(), "{what}");
             assert_eq!(ours.error_code, theirs.error_code(), "{what}");
@@ -96,71 +81,36 @@ fn compare(ours: &EventData<'_>, theirs: &Theirs<'_>, what: &str) {
             assert_eq!(ours.flags, theirs.flags_raw(), "{what}");
             assert_eq!(ours.last_committed, theirs.last_committed(), "{what}");
             assert_eq!(ours.sequence_number, theirs.sequence_number(), "{what}");
-            assert_eq!(
-                ours.immediate_commit_us.unwrap_or(0),
-                theirs.immediate_commit_timestamp(),
-                "{what}"
-            );
-            assert_eq!(
-                ours.original_commit_us.unwrap_or(0),
-                theirs.original_commit_timestamp(),
-                "{what}"
-            );
-            assert_eq!(
-                ours.transaction_bytes.unwrap_or(0),
-                theirs.tx_length(),
-                "{what}"
-            );
+            assert_eq!(ours.immediate_commit_us.unwrap_or(0), theirs.immediate_commit_timestamp(), "{what}");
+            assert_eq!(ours.original_commit_us.unwrap_or(0), theirs.original_commit_timestamp(), "{what}");
+            assert_eq!(ours.transaction_bytes.unwrap_or(0), theirs.tx_length(), "{what}");
             let undefined = GtidEvent::UNDEFINED_SERVER_VERSION;
-            assert_eq!(
-                ours.immediate_server_version.unwrap_or(undefined),
-                theirs.immediate_server_version(),
-                "{what}"
-            );
-            assert_eq!(
-                ours.original_server_version.unwrap_or(undefined),
-                theirs.original_server_version(),
-                "{what}"
-            );
+            assert_eq!(ours.immediate_server_version.unwrap_or(undefined), theirs.immediate_server_version(), "{what}");
+            assert_eq!(ours.original_server_version.unwrap_or(undefined), theirs.original_server_version(), "{what}");
         }
         (EventData::PreviousGtids(ours), Theirs::PreviousGtidsEvent(theirs)) => {
             let mut expected = GtidSet::new();
             for sid in theirs.sids() {
-                let tsid = Tsid {
-                    uuid: ServerUuid(sid.uuid()),
-                    tag: sid.tag().map(|tag| Tag::new(tag.as_str()).unwrap()),
-                };
+                let tsid =
+                    Tsid { uuid: ServerUuid(sid.uuid()), tag: sid.tag().map(|tag| Tag::new(tag.as_str()).unwrap()) };
                 for interval in sid.intervals() {
-                    let Interval { start, end } = Interval {
-                        start: interval.start(),
-                        end: interval.end(),
-                    };
+                    let Interval { start, end } = Interval { start: interval.start(), end: interval.end() };
                     expected.add_interval(&tsid, start, end);
                 }
             }
             assert_eq!(*ours, expected, "{what}");
         }
         (EventData::Rotate(ours), Theirs::RotateEvent(theirs)) => {
-            assert_eq!(
-                (ours.position, ours.file.as_bytes()),
-                (theirs.position(), theirs.name_raw()),
-                "{what}"
-            );
+            assert_eq!((ours.position, ours.file.as_bytes()), (theirs.position(), theirs.name_raw()), "{what}");
         }
         (EventData::RowsQuery(ours), Theirs::RowsQueryEvent(theirs)) => {
             assert_eq!(*ours, theirs.query_raw(), "{what}")
         }
         (EventData::TransactionPayload(ours), Theirs::TransactionPayloadEvent(theirs)) => {
             assert_eq!(ours.payload, theirs.payload_raw(), "{what}");
-            assert_eq!(
-                ours.uncompressed_bytes,
-                theirs.uncompressed_size(),
-                "{what}"
-            );
+            assert_eq!(ours.uncompressed_bytes, theirs.uncompressed_size(), "{what}");
         }
-        (EventData::TableMap(ours), Theirs::TableMapEvent(theirs)) => {
-            compare_table_maps(ours, theirs, what)
-        }
+        (EventData::TableMap(ours), Theirs::TableMapEvent(theirs)) => compare_table_maps(ours, theirs, what),
         (EventData::Rows(ours), Theirs::RowsEvent(theirs)) => compare_rows(ours, theirs, what),
         (EventData::StatementContext, Theirs::IntvarEvent(_)) => {}
         // It keeps the bytes of XA_PREPARE without reading them.
@@ -175,20 +125,12 @@ fn compare_table_maps(
     what: &str,
 ) {
     assert_eq!(ours.table_id, theirs.table_id(), "{what}");
-    assert_eq!(
-        (&*ours.database, &*ours.table),
-        (&*theirs.database_name(), &*theirs.table_name()),
-        "{what}"
-    );
+    assert_eq!((&*ours.database, &*ours.table), (&*theirs.database_name(), &*theirs.table_name()), "{what}");
     assert_eq!(ours.formats.len() as u64, theirs.columns_count(), "{what}");
     for (index, format) in ours.formats.iter().enumerate() {
         let their_type = theirs.get_column_type(index).unwrap().unwrap() as u8;
         // It reads DATE as NEWDATE.
-        let our_type = if format.type_code == 10 {
-            14
-        } else {
-            format.type_code
-        };
+        let our_type = if format.type_code == 10 { 14 } else { format.type_code };
         assert_eq!(our_type, their_type, "{what} {index}");
         let raw = theirs.get_column_metadata(index).unwrap();
         let expected = match (format.type_code, raw) {
@@ -200,38 +142,23 @@ fn compare_table_maps(
             (_, [low, high, ..]) => u16::from_le_bytes([*low, *high]),
         };
         assert_eq!(format.meta, expected, "{what} {index}");
-        assert_eq!(
-            ours.is_nullable(index),
-            theirs.null_bitmask()[index],
-            "{what} {index}"
-        );
+        assert_eq!(ours.is_nullable(index), theirs.null_bitmask()[index], "{what} {index}");
     }
 }
 
-fn compare_rows(
-    ours: &millstream_codec::mysql::rows::RowsEvent<'_>,
-    theirs: &RowsEventData<'_>,
-    what: &str,
-) {
+fn compare_rows(ours: &millstream_codec::mysql::rows::RowsEvent<'_>, theirs: &RowsEventData<'_>, what: &str) {
     assert_eq!(ours.table_id, theirs.table_id(), "{what}");
     assert_eq!(ours.column_count as u64, theirs.num_columns(), "{what}");
     assert_eq!(ours.rows, theirs.rows_data(), "{what}");
     let bits = |bitmap: &[u8]| -> Vec<bool> {
-        (0..ours.column_count)
-            .map(|index| millstream_codec::mysql::rows::bit(bitmap, index))
-            .collect()
+        (0..ours.column_count).map(|index| millstream_codec::mysql::rows::bit(bitmap, index)).collect()
     };
-    for (ours, theirs) in [
-        (ours.before_bitmap, theirs.columns_before_image()),
-        (ours.after_bitmap, theirs.columns_after_image()),
-    ] {
+    for (ours, theirs) in
+        [(ours.before_bitmap, theirs.columns_before_image()), (ours.after_bitmap, theirs.columns_after_image())]
+    {
         assert_eq!(ours.is_empty(), theirs.is_none(), "{what}");
         if let Some(theirs) = theirs {
-            assert_eq!(
-                bits(ours),
-                theirs.iter().map(|bit| *bit).collect::<Vec<_>>(),
-                "{what}"
-            );
+            assert_eq!(bits(ours), theirs.iter().map(|bit| *bit).collect::<Vec<_>>(), "{what}");
         }
     }
 }

@@ -39,12 +39,7 @@ fn commit() -> FragmentEnd<'static> {
 }
 
 fn rows_head() -> RowsHead {
-    RowsHead {
-        layout: 7,
-        first_row: 41,
-        event_offset: 5_000_000_123,
-        event: 9,
-    }
+    RowsHead { layout: 7, first_row: 41, event_offset: 5_000_000_123, event: 9 }
 }
 
 /// An update of two rows: one with every value, one NULL throughout, and the other way round before it.
@@ -88,13 +83,8 @@ fn sizes_of_structs_are_those_of_the_generated_code() {
     // A batch of one empty fragment: root, message, batch, tag, fragment, start position, texts of 40 and 14 bytes.
     let mut builder = BatchBuilder::default();
     builder.begin_fragment(&head(1));
-    builder.end_fragment(&FragmentEnd {
-        commit: false,
-        ..commit()
-    });
-    let total = |size: capnp::private::layout::StructSize| {
-        usize::from(size.data) + usize::from(size.pointers)
-    };
+    builder.end_fragment(&FragmentEnd { commit: false, ..commit() });
+    let total = |size: capnp::private::layout::StructSize| usize::from(size.data) + usize::from(size.pointers);
     let words = 1
         + total(<server_message::Builder<'_> as HasStructSize>::STRUCT_SIZE)
         + total(<schema::batch::Builder<'_> as HasStructSize>::STRUCT_SIZE)
@@ -122,35 +112,15 @@ fn every_field_of_a_batch_is_read_back() {
             state: CellState::InvalidText,
             payload: vec![0xc3, 0x28],
         },
-        EncodedCell {
-            row: 1,
-            column: 15,
-            image: Image::Before,
-            state: CellState::JsonDiff,
-            payload: vec![],
-        },
+        EncodedCell { row: 1, column: 15, image: Image::Before, state: CellState::JsonDiff, payload: vec![] },
     ];
     let mut builder = BatchBuilder::new(1024);
     builder.begin_fragment(&head(10));
     builder.push_rows(&rows_head(), &rows, &slab);
-    builder.push_ddl(
-        "shop",
-        "ALTER TABLE orders ADD a INT",
-        "alter_table",
-        &["shop.orders", ""],
-    );
+    builder.push_ddl("shop", "ALTER TABLE orders ADD a INT", "alter_table", &["shop.orders", ""]);
     builder.end_fragment(&commit());
-    builder.begin_fragment(&FragmentHead {
-        begin: false,
-        gtid: "",
-        ..head(11)
-    });
-    builder.end_fragment(&FragmentEnd {
-        commit: false,
-        abort: true,
-        truncate_to: Some(5),
-        ..commit()
-    });
+    builder.begin_fragment(&FragmentHead { begin: false, gtid: "", ..head(11) });
+    builder.end_fragment(&FragmentEnd { commit: false, abort: true, truncate_to: Some(5), ..commit() });
     let size = builder.len_bytes();
     let bytes = builder.seal(77);
     assert_eq!(bytes.len(), size);
@@ -158,111 +128,54 @@ fn every_field_of_a_batch_is_read_back() {
 
     with_message(&bytes, |message| {
         let batch = batch_of(message);
-        assert_eq!(
-            (
-                batch.get_epoch(),
-                batch.get_first_sequence(),
-                batch.get_last_sequence()
-            ),
-            (77, 10, 11)
-        );
+        assert_eq!((batch.get_epoch(), batch.get_first_sequence(), batch.get_last_sequence()), (77, 10, 11));
         let fragments = batch.get_fragments().unwrap();
         assert_eq!(fragments.len(), 2);
 
         let first = fragments.get(0);
         assert_eq!(
-            (
-                first.get_sequence(),
-                first.get_commit_time_us(),
-                first.get_time_precision_us()
-            ),
+            (first.get_sequence(), first.get_commit_time_us(), first.get_time_precision_us()),
             (10, -11, 1_000_000)
         );
-        assert_eq!(
-            (first.get_begin(), first.get_commit(), first.get_abort()),
-            (true, true, false)
-        );
+        assert_eq!((first.get_begin(), first.get_commit(), first.get_abort()), (true, true, false));
         assert_eq!(first.get_truncate_to(), u32::MAX);
-        assert_eq!(
-            first.get_gtid().unwrap(),
-            "3e11fa47-71ca-11e1-9e33-c80aa9429562:23"
-        );
+        assert_eq!(first.get_gtid().unwrap(), "3e11fa47-71ca-11e1-9e33-c80aa9429562:23");
         assert_eq!(first.get_gtid_delta().unwrap(), "x:1-3");
         let start = first.get_start_position().unwrap();
-        assert_eq!(
-            (start.get_file().unwrap().to_str(), start.get_offset()),
-            (Ok("binlog.000007"), 5_000_000_000)
-        );
+        assert_eq!((start.get_file().unwrap().to_str(), start.get_offset()), (Ok("binlog.000007"), 5_000_000_000));
         let end = first.get_position().unwrap();
-        assert_eq!(
-            (end.get_file().unwrap().to_str(), end.get_offset()),
-            (Ok("binlog.000007"), 5_000_000_777)
-        );
+        assert_eq!((end.get_file().unwrap().to_str(), end.get_offset()), (Ok("binlog.000007"), 5_000_000_777));
         let changes = first.get_changes().unwrap();
         assert_eq!(changes.len(), 2);
 
-        let change::Rows(rows) = changes.get(0).which().unwrap() else {
-            panic!("not rows")
-        };
+        let change::Rows(rows) = changes.get(0).which().unwrap() else { panic!("not rows") };
         let rows = rows.unwrap();
-        assert_eq!(
-            (rows.get_layout(), rows.get_op(), rows.get_count()),
-            (7, Ok(Op::Update), 2)
-        );
-        assert_eq!(
-            (rows.get_first_row(), rows.get_offset(), rows.get_event()),
-            (41, 5_000_000_123, 9)
-        );
+        assert_eq!((rows.get_layout(), rows.get_op(), rows.get_count()), (7, Ok(Op::Update), 2));
+        assert_eq!((rows.get_first_row(), rows.get_offset(), rows.get_event()), (41, 5_000_000_123, 9));
         assert_eq!(rows.get_before_present().unwrap(), [5, 0, 0]);
         assert_eq!(rows.get_after_present().unwrap(), [255, 255, 255]);
         let cells = rows.get_cells().unwrap();
         assert_eq!(cells.len(), 2);
         let cell = cells.get(0);
-        assert_eq!(
-            (cell.get_row(), cell.get_column(), cell.get_image()),
-            (0, 14, 1)
-        );
-        assert_eq!(
-            (cell.get_state(), cell.get_payload().unwrap()),
-            (Ok(CellState::InvalidText), &[0xc3u8, 0x28][..])
-        );
+        assert_eq!((cell.get_row(), cell.get_column(), cell.get_image()), (0, 14, 1));
+        assert_eq!((cell.get_state(), cell.get_payload().unwrap()), (Ok(CellState::InvalidText), &[0xc3u8, 0x28][..]));
         let cell = cells.get(1);
-        assert_eq!(
-            (cell.get_row(), cell.get_column(), cell.get_image()),
-            (1, 15, 0)
-        );
-        assert_eq!(
-            (cell.get_state(), cell.get_payload().unwrap()),
-            (Ok(CellState::JsonDiff), &[][..])
-        );
+        assert_eq!((cell.get_row(), cell.get_column(), cell.get_image()), (1, 15, 0));
+        assert_eq!((cell.get_state(), cell.get_payload().unwrap()), (Ok(CellState::JsonDiff), &[][..]));
 
-        let change::Ddl(ddl) = changes.get(1).which().unwrap() else {
-            panic!("not a statement")
-        };
+        let change::Ddl(ddl) = changes.get(1).which().unwrap() else { panic!("not a statement") };
         let ddl = ddl.unwrap();
         assert_eq!(ddl.get_database().unwrap(), "shop");
         assert_eq!(ddl.get_statement().unwrap(), "ALTER TABLE orders ADD a INT");
         assert_eq!(ddl.get_kind().unwrap(), "alter_table");
-        let tables: Vec<&str> = ddl
-            .get_tables()
-            .unwrap()
-            .iter()
-            .map(|table| table.unwrap().to_str().unwrap())
-            .collect();
+        let tables: Vec<&str> =
+            ddl.get_tables().unwrap().iter().map(|table| table.unwrap().to_str().unwrap()).collect();
         assert_eq!(tables, ["shop.orders", ""]);
 
         let second = fragments.get(1);
-        assert_eq!(
-            (second.get_begin(), second.get_commit(), second.get_abort()),
-            (false, false, true)
-        );
+        assert_eq!((second.get_begin(), second.get_commit(), second.get_abort()), (false, false, true));
         assert_eq!((second.get_sequence(), second.get_truncate_to()), (11, 5));
-        assert!(
-            !second.has_gtid()
-                && !second.has_gtid_delta()
-                && !second.has_position()
-                && !second.has_changes()
-        );
+        assert!(!second.has_gtid() && !second.has_gtid_delta() && !second.has_position() && !second.has_changes());
     });
 }
 
@@ -270,9 +183,7 @@ fn every_field_of_a_batch_is_read_back() {
 fn with_rows<T>(bytes: &[u8], layout: &Layout, read: impl FnOnce(RowsReader<'_>) -> T) -> T {
     with_message(bytes, |message| {
         let fragment = batch_of(message).get_fragments().unwrap().get(0);
-        let change::Rows(rows) = fragment.get_changes().unwrap().get(0).which().unwrap() else {
-            panic!("not rows")
-        };
+        let change::Rows(rows) = fragment.get_changes().unwrap().get(0).which().unwrap() else { panic!("not rows") };
         read(RowsReader::new(rows.unwrap(), layout).unwrap())
     })
 }
@@ -329,23 +240,12 @@ fn values_of_every_kind_are_read_by_layout() {
         );
         assert_eq!(show(rows.before(1)), after);
         for image in [rows.before(0), rows.after(1)] {
-            assert!(
-                image
-                    .unwrap()
-                    .values()
-                    .all(|(_, value)| matches!(value, Ok(Value::Null)))
-            );
+            assert!(image.unwrap().values().all(|(_, value)| matches!(value, Ok(Value::Null))));
         }
         assert!(rows.before(2).is_none());
-        assert_eq!(
-            format!("{:?}", rows.after(0).unwrap().value_named("y").unwrap()),
-            "Some(Year(2155))"
-        );
+        assert_eq!(format!("{:?}", rows.after(0).unwrap().value_named("y").unwrap()), "Some(Year(2155))");
         assert!(rows.after(0).unwrap().value_named("x").unwrap().is_none());
-        assert!(matches!(
-            rows.after(0).unwrap().value(99),
-            Ok(Value::Absent)
-        ));
+        assert!(matches!(rows.after(0).unwrap().value(99), Ok(Value::Absent)));
     });
 }
 
@@ -358,18 +258,8 @@ fn columns_beside_the_image_are_told_apart_from_null() {
     let mut rows = update(&mut slab, &layout);
     // Columns 0, 1 and 15 only, before; 14 and 15 have cells after.
     rows.before_present = Some([0b11, 0b1000_0000].into());
-    let cell = |column, state| EncodedCell {
-        row: 0,
-        column,
-        image: Image::After,
-        state,
-        payload: vec![1, 2],
-    };
-    rows.cells = vec![
-        cell(14, CellState::InvalidText),
-        cell(15, CellState::JsonDiff),
-        cell(16, CellState::Masked),
-    ];
+    let cell = |column, state| EncodedCell { row: 0, column, image: Image::After, state, payload: vec![1, 2] };
+    rows.cells = vec![cell(14, CellState::InvalidText), cell(15, CellState::JsonDiff), cell(16, CellState::Masked)];
     let bytes = batch_with(&rows, &slab);
     with_rows(&bytes, &layout, |rows| {
         let before = rows.before(1).unwrap();
@@ -400,12 +290,8 @@ fn lines_of_json_are_as_documented() {
     rows.before_present = Some([0b1, 0, 0].into());
     let bytes = batch_with(&rows, &slab);
     let line = with_rows(&bytes, &layout, |rows| {
-        let context = LineContext {
-            gtid: "a-b:1",
-            file: "binlog.000007",
-            sequence: 3,
-            commit_time_us: 1_700_000_000_000_001,
-        };
+        let context =
+            LineContext { gtid: "a-b:1", file: "binlog.000007", sequence: 3, commit_time_us: 1_700_000_000_000_001 };
         let mut out = Vec::new();
         write_row_line(&mut out, &context, &rows, 0).unwrap();
         String::from_utf8(out).unwrap()
@@ -441,15 +327,8 @@ fn the_capnp_tool_decodes_a_batch() {
         .output()
         .expect("the capnp tool runs");
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(
-        text.contains("layout = 7") && text.contains("count = 2") && text.contains("firstRow = 41"),
-        "{text}"
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("layout = 7") && text.contains("count = 2") && text.contains("firstRow = 41"), "{text}");
 }
 
 #[test]
@@ -475,14 +354,9 @@ fn many_batches_share_memory_and_stay_apart() {
             let changes = batch.get_fragments().unwrap().get(0).get_changes().unwrap();
             assert_eq!(u64::from(changes.len()), sequence % 5);
             for change in changes {
-                let change::Rows(rows) = change.which().unwrap() else {
-                    panic!("not rows")
-                };
+                let change::Rows(rows) = change.which().unwrap() else { panic!("not rows") };
                 let rows = RowsReader::new(rows.unwrap(), &layout).unwrap();
-                assert!(matches!(
-                    rows.after(0).unwrap().value(2),
-                    Ok(Value::Int(i64::MIN))
-                ));
+                assert!(matches!(rows.after(0).unwrap().value(2), Ok(Value::Int(i64::MIN))));
             }
         });
     }
@@ -494,19 +368,12 @@ fn damaged_batches_give_errors_and_never_panic() {
     let mut slab = Vec::new();
     let mut rows = update(&mut slab, &layout);
     rows.before_present = Some([0xff; 3].into());
-    rows.cells = vec![EncodedCell {
-        row: 0,
-        column: 14,
-        image: Image::After,
-        state: CellState::InvalidText,
-        payload: vec![1],
-    }];
+    rows.cells =
+        vec![EncodedCell { row: 0, column: 14, image: Image::After, state: CellState::InvalidText, payload: vec![1] }];
     let good = batch_with(&rows, &slab);
     let mut state = 99u64;
     let mut random = move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize
     };
     let mut read_rows = 0;
@@ -543,12 +410,7 @@ fn damaged_batches_give_errors_and_never_panic() {
                 let Ok(rows) = RowsReader::new(rows, &layout) else {
                     continue;
                 };
-                let context = LineContext {
-                    gtid: "",
-                    file: "",
-                    sequence: 0,
-                    commit_time_us: 0,
-                };
+                let context = LineContext { gtid: "", file: "", sequence: 0, commit_time_us: 0 };
                 for row in 0..rows.len().min(100) {
                     let mut out = Vec::new();
                     let _ = write_row_line(&mut out, &context, &rows, row);
@@ -557,36 +419,23 @@ fn damaged_batches_give_errors_and_never_panic() {
             }
         }
     }
-    assert!(
-        read_rows > 10_000,
-        "most damage leaves something to read: {read_rows}"
-    );
+    assert!(read_rows > 10_000, "most damage leaves something to read: {read_rows}");
 }
 
 #[test]
 fn rows_of_another_version_read_as_null_never_as_zero() {
     let integer = |name: &str| ColumnSchema {
         name: name.into(),
-        column_type: ColumnType::Integer {
-            bytes: 4,
-            unsigned: false,
-        },
+        column_type: ColumnType::Integer { bytes: 4, unsigned: false },
         primary_key: 0,
     };
     let text = |name: &str| ColumnSchema {
         name: name.into(),
-        column_type: ColumnType::Text {
-            charset: "utf8mb4".into(),
-            length: 0,
-        },
+        column_type: ColumnType::Text { charset: "utf8mb4".into(), length: 0 },
         primary_key: 0,
     };
     let old = layout_of("t", &[integer("a")], &[]);
-    let new = layout_of(
-        "t",
-        &[integer("a"), text("b"), integer("c"), integer("d")],
-        &[],
-    );
+    let new = layout_of("t", &[integer("a"), text("b"), integer("c"), integer("d")], &[]);
     assert!(new.data_words > old.data_words);
     let read = |written: &Layout, row: Vec<Cell>, by: &Layout| {
         let mut slab = Vec::new();
@@ -605,25 +454,12 @@ fn rows_of_another_version_read_as_null_never_as_zero() {
         with_rows(&batch_with(&rows, &slab), by, |rows| {
             let row = rows.after(0).unwrap();
             assert!(rows.before(0).is_none());
-            row.values()
-                .map(|(column, value)| format!("{}={:?} ", column.name, value.unwrap()))
-                .collect::<String>()
+            row.values().map(|(column, value)| format!("{}={:?} ", column.name, value.unwrap())).collect::<String>()
         })
     };
-    let row = |values: &[u64]| {
-        values
-            .iter()
-            .map(|&value| Cell::Bits(value))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        read(&old, row(&[5]), &new),
-        "a=Int(5) b=Null c=Null d=Null "
-    );
+    let row = |values: &[u64]| values.iter().map(|&value| Cell::Bits(value)).collect::<Vec<_>>();
+    assert_eq!(read(&old, row(&[5]), &new), "a=Int(5) b=Null c=Null d=Null ");
     let new_row = vec![Cell::Bits(5), Cell::Text("x"), Cell::Bits(0), Cell::Null];
-    assert_eq!(
-        read(&new, new_row.clone(), &new),
-        "a=Int(5) b=Text(\"x\") c=Int(0) d=Null "
-    );
+    assert_eq!(read(&new, new_row.clone(), &new), "a=Int(5) b=Text(\"x\") c=Int(0) d=Null ");
     assert_eq!(read(&new, new_row, &old), "a=Int(5) ");
 }

@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_codec::mysql::checksum::Checksum;
-use millstream_codec::mysql::event::{
-    self, Event, EventData, EventType, FormatDescription, PayloadReader,
-};
+use millstream_codec::mysql::event::{self, Event, EventData, EventType, FormatDescription, PayloadReader};
 use millstream_codec::mysql::file::BinlogFileReader;
 use millstream_codec::mysql::gtid::{ExecutedGtids, Gtid};
 use millstream_codec::mysql::rows::RowsEvent;
@@ -32,11 +30,7 @@ impl Recording {
     }
 
     fn kind(&self) -> ServerKind {
-        if self.is_mariadb() {
-            ServerKind::Mariadb
-        } else {
-            ServerKind::Mysql
-        }
+        if self.is_mariadb() { ServerKind::Mariadb } else { ServerKind::Mysql }
     }
 }
 
@@ -77,17 +71,12 @@ fn all_events(recording: &Recording) -> Vec<(u64, Checksum, Vec<u8>)> {
             let bytes = file_event.bytes;
             if bytes[4] == EventType::FORMAT_DESCRIPTION {
                 let format = FormatDescription::parse(bytes).unwrap();
-                assert_eq!(
-                    (format.checksum, format.server_kind()),
-                    (Checksum::Crc32, recording.kind())
-                );
+                assert_eq!((format.checksum, format.server_kind()), (Checksum::Crc32, recording.kind()));
                 checksum = format.checksum;
             }
             found.push((file_event.offset, checksum, bytes.to_vec()));
             let event = parse(bytes, checksum);
-            if let EventData::TransactionPayload(payload) =
-                EventData::parse(&event, recording.kind()).unwrap()
-            {
+            if let EventData::TransactionPayload(payload) = EventData::parse(&event, recording.kind()).unwrap() {
                 payloads.begin(&payload).unwrap();
                 while let Some(chunk) = payloads.next_chunk(payload.payload, 4096).unwrap() {
                     for range in event::transaction_payload::events(&chunk) {
@@ -103,11 +92,7 @@ fn all_events(recording: &Recording) -> Vec<(u64, Checksum, Vec<u8>)> {
 
 /// A FORMAT_DESCRIPTION keeps its checksum in the body.
 fn parse(bytes: &[u8], checksum: Checksum) -> Event<'_> {
-    let own = if bytes[4] == EventType::FORMAT_DESCRIPTION {
-        Checksum::None
-    } else {
-        checksum
-    };
+    let own = if bytes[4] == EventType::FORMAT_DESCRIPTION { Checksum::None } else { checksum };
     Event::parse(bytes, own).unwrap()
 }
 
@@ -147,11 +132,7 @@ fn shown_name(type_code: u8) -> &'static str {
 #[test]
 fn events_are_those_that_the_server_shows() {
     for recording in &RECORDINGS {
-        let shown: Vec<Vec<&str>> = recording
-            .events
-            .lines()
-            .map(|line| line.split('\t').collect())
-            .collect();
+        let shown: Vec<Vec<&str>> = recording.events.lines().map(|line| line.split('\t').collect()).collect();
         let found = all_events(recording);
         // The position of an event inside a payload is shown in more than one way.
         let top = |type_name: &str, offset: u64| format!("{type_name} at {offset}");
@@ -193,9 +174,7 @@ fn gtids_add_up_to_what_the_server_says() {
                     None
                 }
                 EventData::MariadbGtidList(list) => {
-                    executed
-                        .merge(&ExecutedGtids::Mariadb(list.state()))
-                        .unwrap();
+                    executed.merge(&ExecutedGtids::Mariadb(list.state())).unwrap();
                     None
                 }
                 _ => None,
@@ -206,12 +185,7 @@ fn gtids_add_up_to_what_the_server_says() {
             }
         }
         assert!(transactions > 10, "{}", recording.name);
-        assert_eq!(
-            executed.to_string(),
-            recording.gtids.trim(),
-            "{}",
-            recording.name
-        );
+        assert_eq!(executed.to_string(), recording.gtids.trim(), "{}", recording.name);
         assert_eq!(executed, recording.gtids.parse().unwrap());
     }
 }
@@ -221,16 +195,12 @@ fn told(recording: &Recording) -> BTreeMap<String, TableSchema> {
     let mut tables = BTreeMap::new();
     for line in recording.columns.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
-        let [table, name, column_type, charset, key] = fields[..] else {
-            panic!("{line}")
-        };
-        let schema = tables
-            .entry(table.to_owned())
-            .or_insert_with(|| TableSchema {
-                database: "shop".into(),
-                table: table.into(),
-                columns: Vec::new(),
-            });
+        let [table, name, column_type, charset, key] = fields[..] else { panic!("{line}") };
+        let schema = tables.entry(table.to_owned()).or_insert_with(|| TableSchema {
+            database: "shop".into(),
+            table: table.into(),
+            columns: Vec::new(),
+        });
         // Only one table has a key of two columns: PRIMARY KEY (v(10), id).
         let primary_key = match (table, name, key) {
             ("texts", "id", _) => 2,
@@ -252,26 +222,14 @@ fn told_type(text: &str, charset: &str) -> ColumnType {
     let number = |text: &str| text.parse::<u32>().unwrap_or(0);
     let unsigned = text.contains("unsigned");
     let digits = number(inner) as u8;
-    let labels = || {
-        rest.trim_end_matches(')')
-            .split(',')
-            .map(|label| label.trim_matches('\'').to_owned())
-            .collect()
-    };
-    let charset = if charset == "utf8" {
-        "utf8mb3"
-    } else {
-        charset
-    };
+    let labels = || rest.trim_end_matches(')').split(',').map(|label| label.trim_matches('\'').to_owned()).collect();
+    let charset = if charset == "utf8" { "utf8mb3" } else { charset };
     let bytes_per_character = match charset {
         "utf8mb4" => 4,
         "utf8mb3" => 3,
         _ => 1,
     };
-    let string = |length: u32| ColumnType::Text {
-        charset: charset.into(),
-        length,
-    };
+    let string = |length: u32| ColumnType::Text { charset: charset.into(), length };
     match name {
         "tinyint" => ColumnType::Integer { bytes: 1, unsigned },
         "smallint" => ColumnType::Integer { bytes: 2, unsigned },
@@ -282,10 +240,7 @@ fn told_type(text: &str, charset: &str) -> ColumnType {
         "double" => ColumnType::Double,
         "decimal" => {
             let (precision, scale) = inner.split_once(',').unwrap();
-            ColumnType::Decimal {
-                precision: number(precision) as u8,
-                scale: number(scale) as u8,
-            }
+            ColumnType::Decimal { precision: number(precision) as u8, scale: number(scale) as u8 }
         }
         "bit" => ColumnType::Bit { bits: digits },
         "year" => ColumnType::Year,
@@ -298,12 +253,8 @@ fn told_type(text: &str, charset: &str) -> ColumnType {
         "text" => string(65_535),
         "mediumtext" => string(16_777_215),
         "longtext" => string(u32::MAX),
-        "binary" => ColumnType::Binary {
-            fixed: Some(number(inner) as u16),
-        },
-        "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => {
-            ColumnType::Binary { fixed: None }
-        }
+        "binary" => ColumnType::Binary { fixed: Some(number(inner) as u16) },
+        "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => ColumnType::Binary { fixed: None },
         "enum" => ColumnType::Enum { labels: labels() },
         "set" => ColumnType::Set { labels: labels() },
         "json" => ColumnType::Json,
@@ -338,10 +289,7 @@ fn table_maps_agree_with_information_schema() {
             }
             let map = TableMap::parse(event.body, recording.kind()).unwrap();
             let name = table_id_and_name(event.body).unwrap();
-            assert_eq!(
-                (name.table_id, name.table),
-                (map.table_id, map.table.as_bytes())
-            );
+            assert_eq!((name.table_id, name.table), (map.table_id, map.table.as_bytes()));
             let known = &told[&*map.table];
             seen.insert(map.table.to_string());
             let what = format!("{} {}", recording.name, map.table);
@@ -354,18 +302,12 @@ fn table_maps_agree_with_information_schema() {
                 }
                 similar(&own, &logged, &what);
             }
-            let merged = map
-                .schema_with(known)
-                .unwrap_or_else(|error| panic!("{what}: {error}"));
+            let merged = map.schema_with(known).unwrap_or_else(|error| panic!("{what}: {error}"));
             similar(&merged, known, &what);
 
             let mut shorter = known.clone();
             shorter.columns.pop();
-            assert_eq!(
-                map.schema_with(&shorter).is_ok(),
-                recording.full_metadata,
-                "{what}"
-            );
+            assert_eq!(map.schema_with(&shorter).is_ok(), recording.full_metadata, "{what}");
         }
         assert_eq!(seen, told.keys().cloned().collect(), "{}", recording.name);
     }
@@ -393,10 +335,7 @@ fn rows_events_name_a_table_map_before_them() {
                 EventData::Rows(rows) => {
                     rows_events += 1;
                     assert_eq!(tables[&rows.table_id], rows.column_count);
-                    assert_eq!(
-                        RowsEvent::table_id_and_flags(event.body).unwrap(),
-                        (rows.table_id, rows.flags)
-                    );
+                    assert_eq!(RowsEvent::table_id_and_flags(event.body).unwrap(), (rows.table_id, rows.flags));
                     compressed += usize::from(rows.is_compressed);
                     minimal += usize::from(!rows.has_full_images());
                     let mut scratch = Vec::new();
@@ -407,12 +346,7 @@ fn rows_events_name_a_table_map_before_them() {
             }
         }
         assert!(rows_events >= 10, "{}: {rows_events}", recording.name);
-        assert_eq!(
-            compressed,
-            if recording.is_mariadb() { 4 } else { 0 },
-            "{}",
-            recording.name
-        );
+        assert_eq!(compressed, if recording.is_mariadb() { 4 } else { 0 }, "{}", recording.name);
         assert_eq!(minimal, 1, "{}", recording.name);
     }
 }
@@ -427,55 +361,31 @@ fn statements_are_readable() {
             let event = parse(&bytes, checksum);
             match EventData::parse(&event, recording.kind()).unwrap() {
                 EventData::Query(query) => {
-                    let text =
-                        String::from_utf8(query.statement(EVENT_BYTES_MAX).unwrap().into_owned())
-                            .unwrap();
-                    assert!(
-                        query.sql_mode.is_some() && query.charset() == Some("utf8mb4"),
-                        "{text}"
-                    );
+                    let text = String::from_utf8(query.statement(EVENT_BYTES_MAX).unwrap().into_owned()).unwrap();
+                    assert!(query.sql_mode.is_some() && query.charset() == Some("utf8mb4"), "{text}");
                     assert_eq!((query.error_code, query.is_begin()), (0, text == "BEGIN"));
                     statements.push(text);
                 }
-                EventData::XaPrepare(prepare) => {
-                    prepared.push((prepare.one_phase, prepare.xid.to_string()))
-                }
+                EventData::XaPrepare(prepare) => prepared.push((prepare.one_phase, prepare.xid.to_string())),
                 EventData::Xid(_) => xids += 1,
                 EventData::MariadbGtid(gtid) => assert_eq!(
                     gtid.xid.is_some(),
-                    gtid.has(
-                        event::MariadbGtidEvent::PREPARED_XA
-                            | event::MariadbGtidEvent::COMPLETED_XA
-                    )
+                    gtid.has(event::MariadbGtidEvent::PREPARED_XA | event::MariadbGtidEvent::COMPLETED_XA)
                 ),
                 _ => {}
             }
         }
         let name = recording.name;
         let has = |text: &str| statements.iter().any(|statement| statement == text);
-        assert!(
-            has("INSERT INTO orders (name) VALUES ('as a statement')"),
-            "{name} {statements:#?}"
-        );
-        assert!(
-            statements
-                .iter()
-                .any(|statement| statement.starts_with("SAVEPOINT ")),
-            "{name}"
-        );
+        assert!(has("INSERT INTO orders (name) VALUES ('as a statement')"), "{name} {statements:#?}");
+        assert!(statements.iter().any(|statement| statement.starts_with("SAVEPOINT ")), "{name}");
         assert!(xids >= 5, "{name}");
         if name == "mysql56" {
             // XA is logged as an ordinary transaction there.
             assert!(prepared.is_empty());
         } else {
-            assert!(
-                has("XA COMMIT X'616263',X'646566',7"),
-                "{name} {statements:#?}"
-            );
-            assert!(
-                prepared.contains(&(false, "X'616263',X'646566',7".into())),
-                "{name} {prepared:?}"
-            );
+            assert!(has("XA COMMIT X'616263',X'646566',7"), "{name} {statements:#?}");
+            assert!(prepared.contains(&(false, "X'616263',X'646566',7".into())), "{name} {prepared:?}");
         }
     }
 }
@@ -494,17 +404,11 @@ fn commit_times_and_lengths_of_mysql_97_are_plausible() {
         assert_eq!(gtid.original_commit_us, Some(committed));
         assert_eq!(gtid.immediate_server_version, Some(90_704));
         let seconds = committed / 1_000_000;
-        assert!(
-            seconds.abs_diff(u64::from(event.header.timestamp)) <= 2,
-            "{seconds}"
-        );
+        assert!(seconds.abs_diff(u64::from(event.header.timestamp)) <= 2, "{seconds}");
         // The next GTID, or the ROTATE at the end, begins where this transaction ends.
-        let next = events[index + 1..].iter().find(|(_, _, bytes)| {
-            matches!(
-                bytes[4],
-                EventType::GTID | EventType::GTID_TAGGED | EventType::ROTATE
-            )
-        });
+        let next = events[index + 1..]
+            .iter()
+            .find(|(_, _, bytes)| matches!(bytes[4], EventType::GTID | EventType::GTID_TAGGED | EventType::ROTATE));
         assert_eq!(next.unwrap().0, offset + gtid.transaction_bytes.unwrap());
         lengths += 1;
     }

@@ -46,14 +46,7 @@ const EVENT_BYTES_MAX: usize = 1 << 20;
 
 /// Everything that can be asked of one body.
 fn read_body(type_code: u8, body: &[u8], payloads: &mut PayloadReader) {
-    let header = EventHeader {
-        timestamp: 0,
-        type_code,
-        server_id: 1,
-        size: 19,
-        end_position: 0,
-        flags: 0,
-    };
+    let header = EventHeader { timestamp: 0, type_code, server_id: 1, size: 19, end_position: 0, flags: 0 };
     let event = Event { header, body };
     for kind in [ServerKind::Mysql, ServerKind::Mariadb] {
         match EventData::parse(&event, kind) {
@@ -86,10 +79,7 @@ fn bodies() -> Vec<(u8, Vec<u8>)> {
         let mut reader = BinlogFileReader::new(EVENT_BYTES_MAX);
         reader.feed(file);
         while let Some(event) = reader.next_event().unwrap() {
-            found.push((
-                event.bytes[4],
-                event.bytes[19..event.bytes.len() - 4].to_vec(),
-            ));
+            found.push((event.bytes[4], event.bytes[19..event.bytes.len() - 4].to_vec()));
         }
     }
     found
@@ -117,8 +107,7 @@ fn random_changes_to_recorded_events_are_survived() {
                     _ if damaged.is_empty() => {}
                     0 => {
                         let at = random.below(damaged.len());
-                        damaged[at] =
-                            [0, 1, 0x7f, 0x80, 0xfb, 0xfc, 0xfd, 0xfe, 0xff][random.below(9)];
+                        damaged[at] = [0, 1, 0x7f, 0x80, 0xfb, 0xfc, 0xfd, 0xfe, 0xff][random.below(9)];
                     }
                     1 => {
                         let at = random.below(damaged.len());
@@ -218,25 +207,20 @@ fn random_handshakes_and_answers_are_survived() {
             *first = 10;
         }
         if let Ok(greeting) = Greeting::parse(&bytes) {
-            let _ = Login::new(&greeting, Credentials::default(), Channel::Plain)
-                .unwrap()
-                .response();
+            let _ = Login::new(&greeting, Credentials::default(), Channel::Plain).unwrap().response();
         }
     }
-    let greeting = [&b"\x0a9.7.4\0\x01\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xff\x15\0\0\0\0\0\0\0\0\0\0abcdefghijkl\0"[..], b"caching_sha2_password\0"].concat();
+    let greeting = [
+        &b"\x0a9.7.4\0\x01\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xff\x15\0\0\0\0\0\0\0\0\0\0abcdefghijkl\0"[..],
+        b"caching_sha2_password\0",
+    ]
+    .concat();
     let greeting = Greeting::parse(&greeting).unwrap();
-    let mut answers = ResultSetReader::new(ResultLimits {
-        columns_max: 10,
-        bytes_max: 10_000,
-    });
+    let mut answers = ResultSetReader::new(ResultLimits { columns_max: 10, bytes_max: 10_000 });
     for _ in 0..20_000 {
         let mut login = Login::new(
             &greeting,
-            Credentials {
-                password: "x".into(),
-                fetch_public_key: true,
-                ..Credentials::default()
-            },
+            Credentials { password: "x".into(), fetch_public_key: true, ..Credentials::default() },
             Channel::Plain,
         )
         .unwrap();
@@ -255,10 +239,7 @@ fn random_handshakes_and_answers_are_survived() {
 #[test]
 fn random_streams_never_hold_more_than_the_limit() {
     let mut random = Random(5);
-    let limits = FramerLimits {
-        payload_bytes_max: 300_000,
-        key: "event_bytes_max",
-    };
+    let limits = FramerLimits { payload_bytes_max: 300_000, key: "event_bytes_max" };
     for _ in 0..300 {
         let mut framer = Framer::new(limits);
         let mut sequence = 0u8;
@@ -281,11 +262,7 @@ fn random_streams_never_hold_more_than_the_limit() {
                     break 'stream;
                 }
                 while let Ok(Some(frames)) = framer.take() {
-                    assert!(
-                        frames
-                            .payloads()
-                            .all(|payload| payload.len() <= limits.payload_bytes_max)
-                    );
+                    assert!(frames.payloads().all(|payload| payload.len() <= limits.payload_bytes_max));
                 }
             }
         }
@@ -300,28 +277,16 @@ fn random_gtid_sets_are_survived() {
         let mut bytes = random.bytes(count);
         // Make the count plausible, so that the entries are reached.
         if let Some(head) = bytes.first_chunk_mut::<8>() {
-            *head = if random.below(2) == 0 {
-                [1, 0, 0, 0, 0, 0, 0, 0]
-            } else {
-                [1, 2, 0, 0, 0, 0, 0, 1]
-            };
+            *head = if random.below(2) == 0 { [1, 0, 0, 0, 0, 0, 0, 0] } else { [1, 2, 0, 0, 0, 0, 0, 1] };
         }
         if let Ok(set) = GtidSet::decode(&bytes) {
             assert_eq!(GtidSet::decode(&set.encode()).unwrap(), set);
             assert_eq!(set.to_string().parse::<GtidSet>().unwrap(), set);
         }
-        let text: String = (0..random.below(60))
-            .map(|_| b"0123456789abcdef-:,_ \nG"[random.below(23)] as char)
-            .collect();
+        let text: String =
+            (0..random.below(60)).map(|_| b"0123456789abcdef-:,_ \nG"[random.below(23)] as char).collect();
         if let Ok(gtids) = text.parse::<ExecutedGtids>() {
-            assert_eq!(
-                gtids
-                    .to_string()
-                    .parse::<ExecutedGtids>()
-                    .unwrap()
-                    .to_string(),
-                gtids.to_string()
-            );
+            assert_eq!(gtids.to_string().parse::<ExecutedGtids>().unwrap().to_string(), gtids.to_string());
         }
     }
 }

@@ -28,23 +28,13 @@ impl Random {
 }
 
 fn random_type(random: &mut Random) -> ColumnType {
-    let labels: Arc<[String]> = Arc::from([
-        "it's".to_owned(),
-        "line\nbreak".to_owned(),
-        "\"\\".to_owned(),
-    ]);
+    let labels: Arc<[String]> = Arc::from(["it's".to_owned(), "line\nbreak".to_owned(), "\"\\".to_owned()]);
     let digits = random.below(7) as u8;
     match random.below(20) {
-        0..=5 => ColumnType::Integer {
-            bytes: [1, 2, 3, 4, 8][random.below(5)],
-            unsigned: random.below(2) == 0,
-        },
+        0..=5 => ColumnType::Integer { bytes: [1, 2, 3, 4, 8][random.below(5)], unsigned: random.below(2) == 0 },
         6 => ColumnType::Float,
         7 => ColumnType::Double,
-        8 => ColumnType::Decimal {
-            precision: 20,
-            scale: 4,
-        },
+        8 => ColumnType::Decimal { precision: 20, scale: 4 },
         9 => ColumnType::Bit { bits: 9 },
         10 => ColumnType::Set { labels },
         11 => ColumnType::Enum { labels },
@@ -53,17 +43,8 @@ fn random_type(random: &mut Random) -> ColumnType {
         14 => ColumnType::DateTime { digits },
         15 => ColumnType::Timestamp { digits },
         16 => ColumnType::Time { digits },
-        17 => ColumnType::Text {
-            charset: "utf8mb4".into(),
-            length: 1020,
-        },
-        18 => [
-            ColumnType::Json,
-            ColumnType::Uuid,
-            ColumnType::Inet4,
-            ColumnType::Inet6,
-        ][random.below(4)]
-        .clone(),
+        17 => ColumnType::Text { charset: "utf8mb4".into(), length: 1020 },
+        18 => [ColumnType::Json, ColumnType::Uuid, ColumnType::Inet4, ColumnType::Inet6][random.below(4)].clone(),
         _ => [
             ColumnType::Binary { fixed: Some(16) },
             ColumnType::Binary { fixed: None },
@@ -126,52 +107,27 @@ fn random_table(random: &mut Random, columns: usize) -> Table {
         let kind = field_kind_of(&column_type);
         let ordinal = fields.len() as u16;
         if matches!(slot_of(kind), Slot::Data { .. }) {
-            fields.push(Field {
-                name: field.clone(),
-                kind: FieldKind::Value(kind),
-                retired,
-            });
-            fields.push(Field {
-                name: format!("{field}IsNull"),
-                kind: FieldKind::IsNull(ordinal),
-                retired,
-            });
+            fields.push(Field { name: field.clone(), kind: FieldKind::Value(kind), retired });
+            fields.push(Field { name: format!("{field}IsNull"), kind: FieldKind::IsNull(ordinal), retired });
         } else {
-            fields.push(Field {
-                name: field,
-                kind: FieldKind::Value(kind),
-                retired,
-            });
+            fields.push(Field { name: field, kind: FieldKind::Value(kind), retired });
         }
         if !retired {
             let primary_key = u16::from(live.is_empty());
-            live.push((
-                ColumnSchema {
-                    name,
-                    column_type,
-                    primary_key,
-                },
-                ordinal,
-            ));
+            live.push((ColumnSchema { name, column_type, primary_key }, ordinal));
         }
     }
     // The order of the table is not the order of the ordinals.
     for index in (1..live.len()).rev() {
         live.swap(index, random.below(index + 1));
     }
-    Table {
-        fields,
-        columns: live,
-    }
+    Table { fields, columns: live }
 }
 
 impl Table {
     fn layout(&self, database: &str, table: &str) -> Layout {
-        let columns: Vec<(&ColumnSchema, u16)> = self
-            .columns
-            .iter()
-            .map(|(column, ordinal)| (column, *ordinal))
-            .collect();
+        let columns: Vec<(&ColumnSchema, u16)> =
+            self.columns.iter().map(|(column, ordinal)| (column, *ordinal)).collect();
         Layout::build(&LayoutRequest {
             destination: "main",
             database,
@@ -190,10 +146,7 @@ impl Table {
 fn compile(layout: &Layout) -> Reader<OwnedSegments> {
     let folder = tempfile::tempdir().unwrap();
     let name = format!("{}.{}.capnp", layout.database, layout.table);
-    std::fs::File::create(folder.path().join(&name))
-        .unwrap()
-        .write_all(layout.capnp_text.as_bytes())
-        .unwrap();
+    std::fs::File::create(folder.path().join(&name)).unwrap().write_all(layout.capnp_text.as_bytes()).unwrap();
     let output = Command::new("capnp")
         .args(["compile", "--no-standard-import", "-o-", &name])
         .current_dir(folder.path())
@@ -217,22 +170,14 @@ fn describe(node: node::Reader<'_>) -> String {
         node.get_scope_id(),
     );
     for nested in node.get_nested_nodes().unwrap() {
-        out += &format!(
-            "nested {} {:x}\n",
-            nested.get_name().unwrap().to_str().unwrap(),
-            nested.get_id()
-        );
+        out += &format!("nested {} {:x}\n", nested.get_name().unwrap().to_str().unwrap(), nested.get_id());
     }
     match node.which().unwrap() {
         node::File(()) => out += "file\n",
         node::Annotation(annotation) => {
-            let on_field = annotation.get_targets_field()
-                && !annotation.get_targets_struct()
-                && !annotation.get_targets_file();
-            out += &format!(
-                "annotation {} fields only {on_field}\n",
-                describe_type(annotation.get_type().unwrap())
-            );
+            let on_field =
+                annotation.get_targets_field() && !annotation.get_targets_struct() && !annotation.get_targets_file();
+            out += &format!("annotation {} fields only {on_field}\n", describe_type(annotation.get_type().unwrap()));
         }
         node::Struct(structure) => {
             out += &format!(
@@ -324,63 +269,36 @@ fn check(layout: &Layout, table: &Table) {
     let request: code_generator_request::Reader<'_> = compiled.get_root().unwrap();
     let nodes = request.get_nodes().unwrap();
     assert_eq!(nodes.len() as usize, layout.nodes.len());
-    let find = |id: u64| {
-        nodes
-            .iter()
-            .find(|node| node.get_id() == id)
-            .unwrap_or_else(|| panic!("no node {id:x}"))
-    };
+    let find = |id: u64| nodes.iter().find(|node| node.get_id() == id).unwrap_or_else(|| panic!("no node {id:x}"));
 
     // The compiled nodes that travel along are the compiler's.
     for bytes in &layout.nodes {
         let message = capnp::serialize::read_message(&bytes[..], ReaderOptions::new()).unwrap();
         let ours: node::Reader<'_> = message.get_root().unwrap();
-        assert_eq!(
-            describe(ours),
-            describe(find(ours.get_id())),
-            "{}",
-            layout.capnp_text
-        );
+        assert_eq!(describe(ours), describe(find(ours.get_id())), "{}", layout.capnp_text);
     }
 
     // The layout's numbers are the compiler's.
     let structure = find(layout.struct_id);
     assert_eq!(structure.get_scope_id(), layout.file_id);
-    let node::Struct(structure) = structure.which().unwrap() else {
-        panic!("the struct's id is not a struct's")
-    };
+    let node::Struct(structure) = structure.which().unwrap() else { panic!("the struct's id is not a struct's") };
     assert_eq!(structure.get_data_word_count(), layout.data_words);
     assert_eq!(structure.get_pointer_count(), layout.pointers);
     let fields = structure.get_fields().unwrap();
     assert_eq!(fields.len() as usize, table.fields.len());
     let slot_of_ordinal = |ordinal: u16| {
         let field = fields.get(u32::from(ordinal));
-        let field::Slot(slot) = field.which().unwrap() else {
-            panic!("a group")
-        };
-        (
-            field.get_name().unwrap().to_string().unwrap(),
-            slot.get_offset(),
-        )
+        let field::Slot(slot) = field.which().unwrap() else { panic!("a group") };
+        (field.get_name().unwrap().to_string().unwrap(), slot.get_offset())
     };
     for column in &layout.columns {
-        assert_eq!(
-            slot_of_ordinal(column.ordinal),
-            (column.field.clone(), column.slot)
-        );
+        assert_eq!(slot_of_ordinal(column.ordinal), (column.field.clone(), column.slot));
         if let Some(null_slot) = column.null_slot {
-            assert_eq!(
-                slot_of_ordinal(column.ordinal + 1),
-                (format!("{}IsNull", column.field), null_slot)
-            );
+            assert_eq!(slot_of_ordinal(column.ordinal + 1), (format!("{}IsNull", column.field), null_slot));
         }
     }
     for (ordinal, field) in (0u16..).zip(&table.fields) {
-        let expected = if field.retired {
-            format!("retired{ordinal}")
-        } else {
-            field.name.clone()
-        };
+        let expected = if field.retired { format!("retired{ordinal}") } else { field.name.clone() };
         assert_eq!(slot_of_ordinal(ordinal).0, expected);
     }
 }
@@ -404,14 +322,8 @@ fn the_widest_table_of_innodb_lies_as_the_compiler_puts_it() {
 
 #[test]
 fn small_structs_lie_as_the_compiler_puts_them() {
-    let integer = |bytes| ColumnType::Integer {
-        bytes,
-        unsigned: false,
-    };
-    let text = || ColumnType::Text {
-        charset: "ascii".into(),
-        length: 0,
-    };
+    let integer = |bytes| ColumnType::Integer { bytes, unsigned: false };
+    let text = || ColumnType::Text { charset: "ascii".into(), length: 0 };
     for types in [
         vec![],
         vec![integer(1)],
@@ -421,34 +333,16 @@ fn small_structs_lie_as_the_compiler_puts_them() {
         vec![text()],
         vec![text(), text()],
     ] {
-        let mut table = Table {
-            fields: Vec::new(),
-            columns: Vec::new(),
-        };
+        let mut table = Table { fields: Vec::new(), columns: Vec::new() };
         for (index, column_type) in types.into_iter().enumerate() {
             let ordinal = table.fields.len() as u16;
             let kind = field_kind_of(&column_type);
-            table.fields.push(Field {
-                name: format!("c{index}"),
-                kind: FieldKind::Value(kind),
-                retired: false,
-            });
+            table.fields.push(Field { name: format!("c{index}"), kind: FieldKind::Value(kind), retired: false });
             if slot_of(kind) != Slot::Pointer {
                 let kind = FieldKind::IsNull(ordinal);
-                table.fields.push(Field {
-                    name: format!("c{index}IsNull"),
-                    kind,
-                    retired: false,
-                });
+                table.fields.push(Field { name: format!("c{index}IsNull"), kind, retired: false });
             }
-            table.columns.push((
-                ColumnSchema {
-                    name: format!("c{index}"),
-                    column_type,
-                    primary_key: 0,
-                },
-                ordinal,
-            ));
+            table.columns.push((ColumnSchema { name: format!("c{index}"), column_type, primary_key: 0 }, ordinal));
         }
         check(&table.layout("shop", "small"), &table);
     }

@@ -36,9 +36,15 @@ pub enum ToControl {
 
 #[derive(Debug)]
 pub enum FromControl {
-    CursorSaved { ticket: u64, sequence: u64 },
+    CursorSaved {
+        ticket: u64,
+        sequence: u64,
+    },
     /// The disk refused; the position is not durable and is tried again with the next ack.
-    CursorFailed { ticket: u64, reason: String },
+    CursorFailed {
+        ticket: u64,
+        reason: String,
+    },
     /// Stop taking connections, send what is buffered, tell clients, end.
     Shutdown,
 }

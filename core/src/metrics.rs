@@ -98,7 +98,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Stage; 4] = [Stage::CommitToReceive, Stage::ReceiveToEncode, Stage::EncodeToSent, Stage::SentToAcked];
+    pub const ALL: [Stage; 4] =
+        [Stage::CommitToReceive, Stage::ReceiveToEncode, Stage::EncodeToSent, Stage::SentToAcked];
 
     pub fn name(self) -> &'static str {
         match self {

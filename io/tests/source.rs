@@ -264,13 +264,18 @@ fn every_start_finds_its_first_transaction() {
         let moment_us = now_us();
         std::thread::sleep(Duration::from_millis(1100));
         // Two rows events, so that this transaction is told from the others.
-        server.sql("BEGIN; INSERT INTO d.t (v) VALUES ('b'); INSERT INTO d.t (v) VALUES ('c'); COMMIT; FLUSH BINARY LOGS;");
+        server.sql(
+            "BEGIN; INSERT INTO d.t (v) VALUES ('b'); INSERT INTO d.t (v) VALUES ('c'); COMMIT; FLUSH BINARY LOGS;",
+        );
         server.sql("INSERT INTO d.t (v) VALUES ('d');");
         let config = server.config();
         run(async {
             // MariaDB writes a checkpoint between the file's head and the first transaction.
             let expected = first(config.clone(), Start::File(before.clone())).await;
-            assert!(expected.0.file == before.file && expected.0.offset >= before.offset && expected.1 == 2, "{expected:?}");
+            assert!(
+                expected.0.file == before.file && expected.0.offset >= before.offset && expected.1 == 2,
+                "{expected:?}"
+            );
             assert_eq!(first(config.clone(), Start::Gtids(gtids.parse().unwrap())).await, expected);
             assert_eq!(first(config.clone(), Start::Timestamp(moment_us)).await, expected);
             let (earliest, rows_events) = first(config.clone(), Start::Earliest).await;
@@ -386,7 +391,9 @@ fn a_silent_server_is_noticed_and_a_large_row_passes() {
             // Heartbeats come every 200 ms; 500 ms without any are a dead server.
             server.signal("-STOP");
             let began = Instant::now();
-            let silent = futures::future::select(Box::pin(feed.next()), Box::pin(glommio::timer::sleep(Duration::from_secs(2)))).await;
+            let silent =
+                futures::future::select(Box::pin(feed.next()), Box::pin(glommio::timer::sleep(Duration::from_secs(2))))
+                    .await;
             assert!(matches!(silent, futures::future::Either::Right(_)));
             drop(silent);
             assert!(!feed.stats().is_connected, "after {:?}", began.elapsed());
@@ -430,7 +437,9 @@ fn tls_is_used_and_checked_as_configured() {
                 config.tls.ca = ca.then(|| authority.clone());
                 config
             };
-            for config in [with(TlsMode::Preferred, false), with(TlsMode::Required, false), with(TlsMode::VerifyCa, true)] {
+            for config in
+                [with(TlsMode::Preferred, false), with(TlsMode::Required, false), with(TlsMode::VerifyCa, true)]
+            {
                 let mode = config.tls.mode;
                 open(config, Start::Latest).await.unwrap_or_else(|error| panic!("{mode}: {error}"));
             }
@@ -444,7 +453,8 @@ fn tls_is_used_and_checked_as_configured() {
 
 #[test]
 fn a_replica_takes_over_by_gtid() {
-    let (Some(source), Some(replica)) = (Server::start("mysql97", "source"), Server::start("mysql97", "replica")) else {
+    let (Some(source), Some(replica)) = (Server::start("mysql97", "source"), Server::start("mysql97", "replica"))
+    else {
         return;
     };
     source.sql(TABLE);

@@ -20,7 +20,10 @@ const EXIT_CONFIG: u8 = 78;
 /// The change-data-capture server for MySQL and MariaDB: reads their binary logs as a replica would, and serves every
 /// row change to its subscribers, typed, in order, and never lost.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, after_help = "\
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "\
 Start it with a configuration, look at it, read from it:
   millstreamd --config /etc/millstream/millstreamd.toml
   curl http://127.0.0.1:7441/readyz
@@ -28,7 +31,8 @@ Start it with a configuration, look at it, read from it:
   millstream tail --destination main
 
 Signals: SIGTERM and SIGINT end it cleanly; acks that were received are durable then.
-Exit status: 0 ended cleanly, 1 a failure at run time, 78 the configuration is at fault.")]
+Exit status: 0 ended cleanly, 1 a failure at run time, 78 the configuration is at fault."
+)]
 struct Arguments {
     /// The configuration; conf/millstreamd.toml of the sources explains every key
     #[arg(short, long, default_value = "/etc/millstream/millstreamd.toml", env = "MILLSTREAM_CONFIG")]

@@ -8,7 +8,9 @@ use anyhow::{Context, anyhow};
 use crossbeam::channel::unbounded;
 use millstream_control::auth::{Authenticator, Login};
 use millstream_control::cursors::{CursorCommits, CursorStorage};
-use millstream_control::{Control, ControlConfig, DataDir, DestinationView, FileCursors, FileRegistry, ServerInfo, SharedState, epoch};
+use millstream_control::{
+    Control, ControlConfig, DataDir, DestinationView, FileCursors, FileRegistry, ServerInfo, SharedState, epoch,
+};
 use millstream_core::bridge::{ControlLink, CoreLink, Doorbell};
 use millstream_core::engine::home::Verdict;
 use millstream_core::engine::hub::HubLimits;
@@ -36,13 +38,14 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         let in_folder = || format!("the durable state of destination '{}' in {}", destination.name, folder.display());
         let epoch = epoch::next(&folder).with_context(in_folder)?;
         let registry = FileRegistry::open(&folder).with_context(in_folder)?;
-        let tables = Tables::open(&destination.name, Box::new(registry)).map_err(|error| anyhow!(error)).with_context(in_folder)?;
+        let tables = Tables::open(&destination.name, Box::new(registry))
+            .map_err(|error| anyhow!(error))
+            .with_context(in_folder)?;
         storages.push((destination.name.clone(), Box::new(FileCursors::new(&destination.name, &folder, epoch))));
         opened.push((destination, epoch, Arc::new(Mutex::new(tables))));
     }
-    let commits = CursorCommits::open(storages).map_err(|errors| {
-        anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })?;
+    let commits = CursorCommits::open(storages)
+        .map_err(|errors| anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     let book = commits.book();
 
     let mut destinations = Vec::new();

@@ -68,7 +68,10 @@ fn a_client_that_stops_reading_costs_bounded_memory_and_gets_every_row_when_it_r
     assert!(peak_bytes <= bound_bytes + ALLOCATOR_SLACK_BYTES, "resident {peak_bytes}, bound {bound_bytes}");
 
     let metrics = daemon.metrics().unwrap();
-    assert!(metrics.sum("millstream_catchups_started_total", &[]) >= 1.0, "the stopped client has left the live stream");
+    assert!(
+        metrics.sum("millstream_catchups_started_total", &[]) >= 1.0,
+        "the stopped client has left the live stream"
+    );
 
     writing.store(false, Ordering::SeqCst);
     let longest_wait = other.join().unwrap();

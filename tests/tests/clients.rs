@@ -38,10 +38,12 @@ fn shown(changes: &[Change]) -> Vec<String> {
 fn every_subscription_gets_its_own_tables_columns_and_kinds() {
     let Some((server, daemon)) = start() else { return };
     server
-        .sql("CREATE DATABASE pick; CREATE DATABASE pick_other;
+        .sql(
+            "CREATE DATABASE pick; CREATE DATABASE pick_other;
               CREATE TABLE pick.orders (id INT PRIMARY KEY, a INT, b VARCHAR(10));
               CREATE TABLE pick.items (id INT PRIMARY KEY, a INT);
-              CREATE TABLE pick_other.orders (id INT PRIMARY KEY, a INT)")
+              CREATE TABLE pick_other.orders (id INT PRIMARY KEY, a INT)",
+        )
         .unwrap();
     let in_pick = |filter: Filter| Filter {
         include: if filter.include.is_empty() { vec!["pick*.*".into()] } else { filter.include },
@@ -57,8 +59,16 @@ fn every_subscription_gets_its_own_tables_columns_and_kinds() {
         ("a table", of(&["pick.orders"]), &["orders insert 1", "orders update 1"]),
         ("a star", of(&["pick*.o*"]), &["orders insert 1", "orders insert 9", "orders update 1"]),
         ("a regex", of(&["/pick\\.(items|none)/"]), &["items insert 1", "items delete 1"]),
-        ("excluded", Filter { exclude: vec!["*.orders".into()], ..Filter::default() }, &["items insert 1", "items delete 1"]),
-        ("kinds", Filter { kinds: vec![Op::Update, Op::Delete], ..Filter::default() }, &["orders update 1", "items delete 1"]),
+        (
+            "excluded",
+            Filter { exclude: vec!["*.orders".into()], ..Filter::default() },
+            &["items insert 1", "items delete 1"],
+        ),
+        (
+            "kinds",
+            Filter { kinds: vec![Op::Update, Op::Delete], ..Filter::default() },
+            &["orders update 1", "items delete 1"],
+        ),
         (
             "columns",
             Filter {
@@ -73,9 +83,11 @@ fn every_subscription_gets_its_own_tables_columns_and_kinds() {
         .map(|(name, filter, _)| connect(&daemon, Subscribe { filter: in_pick(filter.clone()), ..subscribe(name) }))
         .collect();
     server
-        .sql("INSERT INTO pick.orders VALUES (1, 10, 'x'); INSERT INTO pick.items VALUES (1, 11);
+        .sql(
+            "INSERT INTO pick.orders VALUES (1, 10, 'x'); INSERT INTO pick.items VALUES (1, 11);
               INSERT INTO pick_other.orders VALUES (9, 12); UPDATE pick.orders SET a = 20, b = 'y';
-              DELETE FROM pick.items")
+              DELETE FROM pick.items",
+        )
         .unwrap();
     for ((name, _, expected), client) in cases.iter().zip(&mut clients) {
         let changes = client.changes(expected.len(), SOON).unwrap_or_else(|error| panic!("{name}: {error:#}"));
@@ -95,11 +107,14 @@ fn every_subscription_gets_its_own_tables_columns_and_kinds() {
 #[test]
 fn many_subscriptions_each_get_every_row_and_keep_their_own_cursor() {
     let Some((server, mut daemon)) = start() else { return };
-    server.sql("CREATE DATABASE many; CREATE TABLE many.a (id INT PRIMARY KEY); CREATE TABLE many.b (id INT PRIMARY KEY)").unwrap();
+    server
+        .sql("CREATE DATABASE many; CREATE TABLE many.a (id INT PRIMARY KEY); CREATE TABLE many.b (id INT PRIMARY KEY)")
+        .unwrap();
     const CLIENTS: usize = 60;
     // a few filters among them, so that views are shared and not shared
     let filters = [of(&["many.*"]), of(&["many.a"]), of(&["many.b"])];
-    let request = |number: usize| Subscribe { filter: filters[number % 3].clone(), ..subscribe(&format!("many-{number}")) };
+    let request =
+        |number: usize| Subscribe { filter: filters[number % 3].clone(), ..subscribe(&format!("many-{number}")) };
     let mut clients: Vec<_> =
         (0..CLIENTS).map(|number| RawClient::subscribe(daemon.listen, request(number)).unwrap().unwrap()).collect();
     for id in 0..50 {
@@ -268,9 +283,7 @@ fn subscribed_once_free(
 #[test]
 fn a_refusal_says_why_and_what_to_do() {
     let Some((_, daemon)) = start() else { return };
-    let hello = || {
-        ClientMessage::Hello(Hello { protocol_version: PROTOCOL_VERSION, ..Hello::default() })
-    };
+    let hello = || ClientMessage::Hello(Hello { protocol_version: PROTOCOL_VERSION, ..Hello::default() });
     let asks = |request: Subscribe| vec![hello(), ClientMessage::Subscribe(Box::new(request))];
     let check = |messages: Vec<ClientMessage>, code: &str, words: &[&str]| {
         let mut client = RawClient::connect(daemon.listen).unwrap();
@@ -310,7 +323,7 @@ fn hostile_bytes_end_their_connection_and_nothing_else() {
     let attack = |random: &mut Random, round: u64| -> Vec<u8> {
         match round % 5 {
             // nothing of the protocol
-            0 => (0..1 + random.below(4096)).map(|_| random.next() as u8).collect(),
+            0 => (0..8 + random.below(4096)).map(|_| random.next() as u8).collect(),
             // one segment that claims to be 32 GiB
             1 => vec![0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3],
             // just over the bound of a client's message, then as many bytes as fit

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use millstream_codec::wire::messages::{ClientMessage, Filter, ServerMessage, Subscribe};
 use millstream_tests::harness::{
-    Flavour, Millstreamd, MysqlServer, Options, RawClient, Received, free_address, promtool, subscribe, workspace_program,
+    Flavour, Millstreamd, MysqlServer, Options, RawClient, Received, free_address, promtool, subscribe,
+    workspace_program,
 };
 
 const SOON: Duration = Duration::from_secs(20);

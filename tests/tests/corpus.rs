@@ -15,9 +15,7 @@ use serde_json::{Map, Value};
 fn confirm_on(flavour: Flavour) {
     // without GTIDs where they forbid what old scripts do: a MyISAM write inside a transaction
     let options: &[&str] = match flavour {
-        Flavour::Mysql57 | Flavour::Mysql56 => {
-            &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]
-        }
+        Flavour::Mysql57 | Flavour::Mysql56 => &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"],
         _ => &[],
     };
     let Some(server) = MysqlServer::start(flavour, options).unwrap() else {
@@ -29,12 +27,7 @@ fn confirm_on(flavour: Flavour) {
             complaints.push(format!("{}: {error:#}", script.name));
         }
     }
-    assert!(
-        complaints.is_empty(),
-        "{} complaints on {flavour}:\n{}",
-        complaints.len(),
-        complaints.join("\n")
-    );
+    assert!(complaints.is_empty(), "{} complaints on {flavour}:\n{}", complaints.len(), complaints.join("\n"));
 }
 
 #[test]
@@ -67,51 +60,30 @@ fn answers_hold_on_mariadb105() {
     confirm_on(Flavour::Mariadb105);
 }
 
-fn confirm(
-    server: &MysqlServer,
-    script: &CorpusScript,
-    complaints: &mut Vec<String>,
-) -> anyhow::Result<()> {
+fn confirm(server: &MysqlServer, script: &CorpusScript, complaints: &mut Vec<String>) -> anyhow::Result<()> {
     server.sql("FLUSH BINARY LOGS")?;
     let older_files = server.binlog_files()?.len() - 1;
     server.run_script(&script.script)?;
     match &script.answers {
         Answers::Values(cases) => confirm_values(server, cases, complaints),
         Answers::Changes(changes) => {
-            let changes: Vec<_> = changes
-                .iter()
-                .filter(|change| change.applies_to(server.kind(), server.version))
-                .cloned()
-                .collect();
+            let changes: Vec<_> =
+                changes.iter().filter(|change| change.applies_to(server.kind(), server.version)).cloned().collect();
             let files = server.binlog_files()?.split_off(older_files);
             confirm_order(server, files, &changes)?;
             // other scripts write rows that are not in the log
-            if script.own {
-                confirm_replay(server, &changes)
-            } else {
-                Ok(())
-            }
+            if script.own { confirm_replay(server, &changes) } else { Ok(()) }
         }
     }
 }
 
 // ---- values ----------------------------------------------------------------------------------------
 
-fn confirm_values(
-    server: &MysqlServer,
-    cases: &[TypeCase],
-    complaints: &mut Vec<String>,
-) -> anyhow::Result<()> {
+fn confirm_values(server: &MysqlServer, cases: &[TypeCase], complaints: &mut Vec<String>) -> anyhow::Result<()> {
     let session = server.session()?;
     let mut confirmed = 0;
-    for case in cases
-        .iter()
-        .filter(|case| case.applies_to(server.kind(), server.version))
-    {
-        let (column, printed) = (
-            quoted(&case.column),
-            case.expect.is_object().then(|| select_form(case)).flatten(),
-        );
+    for case in cases.iter().filter(|case| case.applies_to(server.kind(), server.version)) {
+        let (column, printed) = (quoted(&case.column), case.expect.is_object().then(|| select_form(case)).flatten());
         let set = session.query(&format!(
             "SELECT {}, {column} FROM {}.{} WHERE id = {}",
             printed.as_deref().unwrap_or(&column),
@@ -119,23 +91,13 @@ fn confirm_values(
             quoted(&case.table),
             case.id
         ))?;
-        ensure!(
-            set.rows.len() == 1,
-            "{}: {} rows",
-            case.name,
-            set.rows.len()
-        );
+        ensure!(set.rows.len() == 1, "{}: {} rows", case.name, set.rows.len());
         if !agrees(&case.expect, set.text(0, 0), set.text(0, 1)) {
-            let shorten =
-                |text: Option<String>| text.map(|text| text.chars().take(200).collect::<String>());
+            let shorten = |text: Option<String>| text.map(|text| text.chars().take(200).collect::<String>());
             complaints.push(format!(
                 "{}: expected {}, SELECT gives {:?} and {:?}",
                 case.name,
-                case.expect
-                    .to_string()
-                    .chars()
-                    .take(200)
-                    .collect::<String>(),
+                case.expect.to_string().chars().take(200).collect::<String>(),
                 shorten(set.text(0, 0)),
                 shorten(set.text(0, 1))
             ));
@@ -155,9 +117,7 @@ fn select_form(case: &TypeCase) -> Option<String> {
     let column = quoted(&case.column);
     match (case.expect["k"].as_str()?, case.sql_type.split('(').next()?) {
         // whole numbers of 64 bits; without the zeros of ZEROFILL
-        ("int" | "bit" | "enum" | "set", _)
-            if !case.sql_type.contains("INT") || case.sql_type.contains("ZEROFILL") =>
-        {
+        ("int" | "bit" | "enum" | "set", _) if !case.sql_type.contains("INT") || case.sql_type.contains("ZEROFILL") => {
             Some(format!("CAST({column} AS UNSIGNED)"))
         }
         // FLOAT is printed with six digits, DOUBLE so that it reads back
@@ -180,20 +140,15 @@ fn agrees(expect: &Value, printed: Option<String>, plain: Option<String>) -> boo
         Some("bytes") => same("hex"),
         Some("set") => same("mask") && expect["v"].as_str() == plain.as_deref(),
         Some("enum") => {
-            expect["i"]
-                .as_u64()
-                .is_some_and(|number| number.to_string() == printed)
+            expect["i"].as_u64().is_some_and(|number| number.to_string() == printed)
                 && expect["v"].as_str() == plain.as_deref()
         }
-        Some("f32") => printed
-            .parse::<f64>()
-            .is_ok_and(|value| expect["bits"] == format!("{:08x}", (value as f32).to_bits())),
-        Some("f64") => printed
-            .parse::<f64>()
-            .is_ok_and(|value| expect["bits"] == format!("{:016x}", value.to_bits())),
-        Some("vector") => serde_json::from_str::<Vec<f32>>(&printed).is_ok_and(|numbers| {
-            serde_json::from_value::<Vec<f32>>(expect["v"].clone()).is_ok_and(|v| v == numbers)
-        }),
+        Some("f32") => {
+            printed.parse::<f64>().is_ok_and(|value| expect["bits"] == format!("{:08x}", (value as f32).to_bits()))
+        }
+        Some("f64") => printed.parse::<f64>().is_ok_and(|value| expect["bits"] == format!("{:016x}", value.to_bits())),
+        Some("vector") => serde_json::from_str::<Vec<f32>>(&printed)
+            .is_ok_and(|numbers| serde_json::from_value::<Vec<f32>>(expect["v"].clone()).is_ok_and(|v| v == numbers)),
         _ => same("v"),
     }
 }
@@ -201,11 +156,7 @@ fn agrees(expect: &Value, printed: Option<String>, plain: Option<String>) -> boo
 // ---- changes ---------------------------------------------------------------------------------------
 
 /// The changes as `mysqlbinlog -v` lists them: operation and table.
-fn confirm_order(
-    server: &MysqlServer,
-    files: Vec<PathBuf>,
-    changes: &[RowEvent],
-) -> anyhow::Result<()> {
+fn confirm_order(server: &MysqlServer, files: Vec<PathBuf>, changes: &[RowEvent]) -> anyhow::Result<()> {
     let Some(program) = mysqlbinlog(server.kind()) else {
         return Ok(());
     };
@@ -214,15 +165,8 @@ fn confirm_order(
         .args(files)
         .output()
         .context("running mysqlbinlog")?;
-    ensure!(
-        output.status.success(),
-        "mysqlbinlog: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let databases: Vec<_> = changes
-        .iter()
-        .map(|change| format!("`{}`.", change.database))
-        .collect();
+    ensure!(output.status.success(), "mysqlbinlog: {}", String::from_utf8_lossy(&output.stderr));
+    let databases: Vec<_> = changes.iter().map(|change| format!("`{}`.", change.database)).collect();
     let logged: Vec<String> = String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| {
@@ -241,26 +185,11 @@ fn confirm_order(
     in_log_order.sort_by_key(|change| change.log_order);
     let expected: Vec<_> = in_log_order
         .iter()
-        .map(|change| {
-            format!(
-                "{} {}.{}",
-                change.op,
-                quoted(&change.database),
-                quoted(&change.table)
-            )
-        })
+        .map(|change| format!("{} {}.{}", change.op, quoted(&change.database), quoted(&change.table)))
         .collect();
-    if let Some(at) =
-        (0..logged.len().max(expected.len())).find(|at| logged.get(*at) != expected.get(*at))
-    {
-        let around = |list: &[String]| {
-            list[at.saturating_sub(2).min(list.len())..(at + 4).min(list.len())].to_vec()
-        };
-        anyhow::bail!(
-            "change {at}: the log has .. {:?}, expected .. {:?}",
-            around(&logged),
-            around(&expected)
-        );
+    if let Some(at) = (0..logged.len().max(expected.len())).find(|at| logged.get(*at) != expected.get(*at)) {
+        let around = |list: &[String]| list[at.saturating_sub(2).min(list.len())..(at + 4).min(list.len())].to_vec();
+        anyhow::bail!("change {at}: the log has .. {:?}, expected .. {:?}", around(&logged), around(&expected));
     }
     Ok(())
 }
@@ -270,25 +199,12 @@ type Row = Map<String, Value>;
 /// Applies the delivered changes to nothing, and compares with the tables.
 fn confirm_replay(server: &MysqlServer, changes: &[RowEvent]) -> anyhow::Result<()> {
     let mut tables: BTreeMap<(&str, &str), Vec<Row>> = BTreeMap::new();
-    for (index, change) in changes
-        .iter()
-        .enumerate()
-        .filter(|(_, change)| !change.rolled_back_xa)
-    {
+    for (index, change) in changes.iter().enumerate().filter(|(_, change)| !change.rolled_back_xa) {
         let rows = tables.entry((&change.database, &change.table)).or_default();
         let found = change.before.as_ref().map(|before| {
             rows.iter()
-                .position(|row| {
-                    before
-                        .iter()
-                        .all(|(name, value)| row.get(name).is_none_or(|known| known == value))
-                })
-                .with_context(|| {
-                    format!(
-                        "change {index} ({} {}): no such row",
-                        change.op, change.table
-                    )
-                })
+                .position(|row| before.iter().all(|(name, value)| row.get(name).is_none_or(|known| known == value)))
+                .with_context(|| format!("change {index} ({} {}): no such row", change.op, change.table))
         });
         match (found.transpose()?, &change.after) {
             (None, Some(after)) => rows.push(after.clone()),
@@ -298,30 +214,17 @@ fn confirm_replay(server: &MysqlServer, changes: &[RowEvent]) -> anyhow::Result<
         }
     }
     for ((database, table), mut rows) in tables {
-        let set = server.query(&format!(
-            "SELECT * FROM {}.{}",
-            quoted(database),
-            quoted(table)
-        ))?;
-        ensure!(
-            set.rows.len() == rows.len(),
-            "{table}: {} rows, replayed {}",
-            set.rows.len(),
-            rows.len()
-        );
+        let set = server.query(&format!("SELECT * FROM {}.{}", quoted(database), quoted(table)))?;
+        ensure!(set.rows.len() == rows.len(), "{table}: {} rows, replayed {}", set.rows.len(), rows.len());
         for row in 0..set.rows.len() {
             let matching = rows.iter().position(|replayed| {
                 set.columns.iter().enumerate().all(|(column, name)| {
                     // an image that leaves a column out says nothing of it
-                    replayed
-                        .get(name)
-                        .is_none_or(|value| printed(value) == set.text(row, column))
+                    replayed.get(name).is_none_or(|value| printed(value) == set.text(row, column))
                 })
             });
             let at = matching.with_context(|| {
-                let stored: Vec<_> = (0..set.columns.len())
-                    .map(|column| set.text(row, column))
-                    .collect();
+                let stored: Vec<_> = (0..set.columns.len()).map(|column| set.text(row, column)).collect();
                 format!("{table}: the stored row {stored:?} is not among the replayed {rows:?}")
             })?;
             rows.swap_remove(at);

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 use millstream_tests::compare::{
-    Dialect, Line, RANDOM_SESSION, RandomTable, RowLine, SelectedTables, change_complaint, corpus_complaints, parse_lines,
-    rows_of,
+    Dialect, Line, RANDOM_SESSION, RandomTable, RowLine, SelectedTables, change_complaint, corpus_complaints,
+    parse_lines, random_logging, rows_of,
 };
 use millstream_tests::harness::{
     Answers, Flavour, Kind, MysqlServer, RowEvent, Version, load_corpus, workspace_program,
@@ -156,13 +156,14 @@ fn random_tables_on(flavour: Flavour) {
             continue;
         }
         definitions.push((format!("chance.{}.", table.name), definition));
+        session.query(random_logging(&mut random, &dialect)).unwrap();
         for batch in 0..3 {
             // a server refuses some values even so, as an empty geometry where NULL is not allowed
             for third in 0..3 {
                 let first = (batch * 3 + third) * ROWS / 3;
                 let _ = session.query(&table.insert(&mut random, "chance", first..first + ROWS / 3));
             }
-            let _ = session.query(&table.update(&mut random, "chance"));
+            let _ = session.query(&table.update(&mut random, &dialect, "chance"));
         }
     }
     let rows = decode(&server.binlog_files().unwrap()).unwrap();
@@ -197,6 +198,55 @@ fn random_tables_read_as_select_gives_them_on_mariadb105() {
     random_tables_on(Flavour::Mariadb105);
 }
 
+/// Columns come, go, move, and change their types and names between rows; then every row is written once more.
+fn altered_tables_on(flavour: Flavour) {
+    const TABLES: u64 = 8;
+    const ALTERS: u64 = 10;
+    const FAR: u64 = 1_000_000;
+    let Some(server) = server(flavour) else { return };
+    let mut random = Random::new(Random::seed_of_test(flavour.name()));
+    let dialect = Dialect::of(&server).unwrap();
+    let session = server.session().unwrap();
+    session.run(&format!("{RANDOM_SESSION}; CREATE DATABASE altered")).unwrap();
+    let mut done = 0;
+    for number in 0..TABLES {
+        let mut table = RandomTable::new(&mut random, &dialect, &format!("t{number}"));
+        if session.query(&table.create(&mut random, &dialect, "altered")).is_err() {
+            continue;
+        }
+        for alter in 0..ALTERS {
+            let _ = session.query(&table.insert(&mut random, "altered", alter * 3..(alter + 1) * 3));
+            let altered = table.alter(&mut random, &dialect, "altered");
+            match session.query(&altered.statement) {
+                Ok(_) => done += 1,
+                Err(_) => altered.undo(),
+            }
+        }
+        session.query(&format!("UPDATE altered.t{number} SET id = id + {FAR}")).unwrap();
+    }
+    assert!(done > TABLES, "the server has refused nearly all of it");
+    let mut rows = rows_of(&decode(&server.binlog_files().unwrap()).unwrap(), &["altered"]);
+    rows.retain(|row| row.op == "update" && row.after.as_ref().unwrap()["id"].as_u64().unwrap() >= FAR);
+    for row in &mut rows {
+        let mut before = row.before.take().unwrap();
+        before.insert("id".into(), row.after.as_ref().unwrap()["id"].clone());
+        assert_eq!(Some(before), row.after, "{}", row.table);
+    }
+    let selected = SelectedTables::read(&server, &["altered"]).unwrap();
+    assert_eq!(rows.len(), selected.row_count());
+    assert_none(selected.complaints(&rows).unwrap(), flavour);
+}
+
+#[test]
+fn altered_tables_read_as_select_gives_them_on_mysql97() {
+    altered_tables_on(Flavour::Mysql97);
+}
+
+#[test]
+fn altered_tables_read_as_select_gives_them_on_mariadb118() {
+    altered_tables_on(Flavour::Mariadb118);
+}
+
 /// Every character that there is goes into a column of every character set, 256 a row; those that the set has not are
 /// stored as question marks. But for U+FFFD itself, which MySQL's big5 writes as a code that elsewhere is a character.
 fn charsets_on(flavour: Flavour) {
@@ -213,14 +263,18 @@ fn charsets_on(flavour: Flavour) {
             // 𐀀, 🀀, 𠀀 and further on
             _ => 0x1_0000 + (index as u32 - 0x100) * 0xf100,
         })
-        .map(|first| (first..first + 0x100).filter_map(char::from_u32).filter(|c| !matches!(c, '\0' | '\'' | '\\' | '\u{fffd}')).collect())
+        .map(|first| {
+            (first..first + 0x100)
+                .filter_map(char::from_u32)
+                .filter(|c| !matches!(c, '\0' | '\'' | '\\' | '\u{fffd}'))
+                .collect()
+        })
         .collect();
     for charset in Dialect::of(&server).unwrap().charsets() {
         session
             .query(&format!("CREATE TABLE letters.{charset} (id INT PRIMARY KEY, v TEXT CHARACTER SET {charset})"))
             .unwrap();
-        let rows: Vec<String> =
-            texts.iter().enumerate().map(|(id, text)| format!("({id}, '{text}')")).collect();
+        let rows: Vec<String> = texts.iter().enumerate().map(|(id, text)| format!("({id}, '{text}')")).collect();
         session.query(&format!("INSERT IGNORE INTO letters.{charset} VALUES {}", rows.join(","))).unwrap();
     }
     let rows = decode(&server.binlog_files().unwrap()).unwrap();
@@ -278,10 +332,14 @@ fn unusual_columns_on(flavour: Flavour) {
     }
     server.sql(&sql).unwrap();
     let rows = rows_of(&decode(&server.binlog_files().unwrap()).unwrap(), &["unusual"]);
-    let rows: Vec<RowLine> = rows.into_iter().filter(|row| !["instant", "versioned"].contains(&row.table.as_str())).collect();
+    let rows: Vec<RowLine> =
+        rows.into_iter().filter(|row| !["instant", "versioned"].contains(&row.table.as_str())).collect();
     let selected = SelectedTables::read(&server, &["unusual"]).unwrap();
     let complaints = selected.complaints(&rows).unwrap();
-    assert_none(complaints.into_iter().filter(|c| !c.contains(".instant") && !c.contains(".versioned")).collect(), flavour);
+    assert_none(
+        complaints.into_iter().filter(|c| !c.contains(".instant") && !c.contains(".versioned")).collect(),
+        flavour,
+    );
 }
 
 #[test]

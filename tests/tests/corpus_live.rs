@@ -20,7 +20,9 @@ fn tail(daemon: &Millstreamd, from: &str) -> anyhow::Result<Program> {
 fn rows(mut tail: Program) -> anyhow::Result<Vec<RowLine>> {
     let mut rows = Vec::new();
     loop {
-        let Some(line) = tail.line_bytes()? else { bail!("the tail ended after {} rows: {:?}", rows.len(), tail.end()?) };
+        let Some(line) = tail.line_bytes()? else {
+            bail!("the tail ended after {} rows: {:?}", rows.len(), tail.end()?)
+        };
         for line in parse_lines(&line)? {
             match line {
                 Line::Row(row) if row.database == LAST_DATABASE => return Ok(rows),
@@ -92,4 +94,3 @@ fn known_answers_arrive_from_mysql57() {
     let Some(server) = MysqlServer::start(Flavour::Mysql57, &options).unwrap() else { return };
     corpus_over_the_wire(&server, |script| !(script.own && script.name == "images"));
 }
-

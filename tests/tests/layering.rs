@@ -65,7 +65,9 @@ fn manifests() -> BTreeMap<String, Vec<Stated>> {
     };
     let packages = metadata["packages"].as_array().unwrap().iter();
     packages
-        .map(|package| (text(&package["name"]), package["dependencies"].as_array().unwrap().iter().map(stated).collect()))
+        .map(|package| {
+            (text(&package["name"]), package["dependencies"].as_array().unwrap().iter().map(stated).collect())
+        })
         .collect()
 }
 

@@ -18,41 +18,12 @@ fn a_server_has_the_account_the_log_and_the_settings_of_a_source() {
     on_every_server(|server| {
         let name = server.name();
         let tcp = Session::open_with(server.tcp_options()).unwrap();
-        assert_eq!(
-            tcp.query("SELECT CURRENT_USER()")
-                .unwrap()
-                .text(0, 0)
-                .unwrap(),
-            "cdc@%",
-            "{name}"
-        );
-        assert!(
-            tcp.query("SELECT VERSION()")
-                .unwrap()
-                .text(0, 0)
-                .unwrap()
-                .starts_with(&server.version.to_string())
-        );
-        assert_eq!(
-            server.gtids().unwrap(),
-            "",
-            "{name}: a new server has an empty history"
-        );
-        assert_eq!(
-            server
-                .value("SELECT @@GLOBAL.binlog_format")
-                .unwrap()
-                .unwrap(),
-            "ROW"
-        );
+        assert_eq!(tcp.query("SELECT CURRENT_USER()").unwrap().text(0, 0).unwrap(), "cdc@%", "{name}");
+        assert!(tcp.query("SELECT VERSION()").unwrap().text(0, 0).unwrap().starts_with(&server.version.to_string()));
+        assert_eq!(server.gtids().unwrap(), "", "{name}: a new server has an empty history");
+        assert_eq!(server.value("SELECT @@GLOBAL.binlog_format").unwrap().unwrap(), "ROW");
         if server.flavour != Flavour::Mysql57 && server.flavour != Flavour::Mysql56 {
-            assert_eq!(
-                server
-                    .value("SELECT @@GLOBAL.binlog_row_metadata")
-                    .unwrap()
-                    .unwrap(),
-                "FULL"
-            );
+            assert_eq!(server.value("SELECT @@GLOBAL.binlog_row_metadata").unwrap().unwrap(), "FULL");
         }
         let before = server.binlog_end().unwrap();
         tcp.run("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, v VARCHAR(20)); INSERT INTO d.t VALUES (1, 'é😀')")
@@ -75,35 +46,21 @@ fn a_server_has_the_account_the_log_and_the_settings_of_a_source() {
 fn committed_rows_outlive_a_crash_and_a_restart_on_the_same_port() {
     on_every_server(|server| {
         let (name, port) = (server.name(), server.port);
-        server.sql("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY); INSERT INTO d.t VALUES (1), (2)").unwrap();
+        server
+            .sql("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY); INSERT INTO d.t VALUES (1), (2)")
+            .unwrap();
         let gtids = server.gtids().unwrap();
         server.kill9().unwrap();
         assert!(server.session().is_err(), "{name} is down");
         server.start_again().unwrap();
         assert_eq!(
-            (
-                server.port,
-                server
-                    .value("SELECT COUNT(*) FROM d.t")
-                    .unwrap()
-                    .unwrap()
-                    .as_str()
-            ),
+            (server.port, server.value("SELECT COUNT(*) FROM d.t").unwrap().unwrap().as_str()),
             (port, "2"),
             "{name}"
         );
         assert_eq!(server.gtids().unwrap(), gtids, "{name}");
-        server
-            .restart_with(&["--binlog-row-image=MINIMAL"])
-            .unwrap();
-        assert_eq!(
-            server
-                .value("SELECT @@GLOBAL.binlog_row_image")
-                .unwrap()
-                .unwrap(),
-            "MINIMAL",
-            "{name}"
-        );
+        server.restart_with(&["--binlog-row-image=MINIMAL"]).unwrap();
+        assert_eq!(server.value("SELECT @@GLOBAL.binlog_row_image").unwrap().unwrap(), "MINIMAL", "{name}");
         assert_eq!(server.port, port);
     });
 }
@@ -115,10 +72,9 @@ fn servers_of_one_kind_are_different_servers() {
         Kind::Mariadb => server.value("SELECT @@GLOBAL.server_id").unwrap(),
     };
     for flavour in [Flavour::Mysql97, Flavour::Mariadb118] {
-        let (Some(one), Some(two)) = (
-            MysqlServer::start(flavour, &[]).unwrap(),
-            MysqlServer::start(flavour, &[]).unwrap(),
-        ) else {
+        let (Some(one), Some(two)) =
+            (MysqlServer::start(flavour, &[]).unwrap(), MysqlServer::start(flavour, &[]).unwrap())
+        else {
             continue;
         };
         assert_ne!(identity(&one), identity(&two), "{flavour}");
@@ -131,10 +87,7 @@ fn a_dropped_server_leaves_neither_process_nor_folder() {
     let Some(server) = MysqlServer::start(Flavour::Mariadb118, &[]).unwrap() else {
         return;
     };
-    let (folder, address) = (
-        server.datadir().parent().unwrap().to_path_buf(),
-        server.address(),
-    );
+    let (folder, address) = (server.datadir().parent().unwrap().to_path_buf(), server.address());
     drop(server);
     assert!(!folder.exists());
     assert!(std::net::TcpStream::connect(address).is_err());

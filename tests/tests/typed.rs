@@ -83,7 +83,10 @@ fn generated_code_reads_on_until_a_field_of_its_own_is_dropped() {
     check(
         &[
             FIRST,
-            ("INSERT INTO orders (id, quantity) VALUES (0, 0)", "insert id=0 name=NULL total=NULL quantity=0 paid_at=NULL"),
+            (
+                "INSERT INTO orders (id, quantity) VALUES (0, 0)",
+                "insert id=0 name=NULL total=NULL quantity=0 paid_at=NULL",
+            ),
             // what it does not know
             ("ALTER TABLE orders ADD COLUMN priority BIGINT NOT NULL DEFAULT 7 AFTER id", ""),
             (

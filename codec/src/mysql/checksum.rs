@@ -55,11 +55,7 @@ impl Checksum {
                     Ok(covered)
                 } else {
                     let type_code = covered.get(4).copied().unwrap_or(0);
-                    Err(EventError::Checksum {
-                        type_code,
-                        stored,
-                        computed,
-                    })
+                    Err(EventError::Checksum { type_code, stored, computed })
                 }
             }
         }
@@ -74,10 +70,7 @@ mod tests {
     fn every_flipped_bit_is_noticed() {
         let mut event = b"an event of some bytes".to_vec();
         event.extend(crc32fast::hash(&event).to_le_bytes());
-        assert_eq!(
-            Checksum::Crc32.verify(&event).unwrap(),
-            b"an event of some bytes"
-        );
+        assert_eq!(Checksum::Crc32.verify(&event).unwrap(), b"an event of some bytes");
         for bit in 0..event.len() * 8 {
             let mut damaged = event.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);

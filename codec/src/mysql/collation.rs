@@ -79,10 +79,7 @@ mod tests {
     #[test]
     fn agrees_with_the_servers() {
         let mut checked = 0;
-        for line in include_str!("../../tests/data/collations.tsv")
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-        {
+        for line in include_str!("../../tests/data/collations.tsv").lines().filter(|line| !line.starts_with('#')) {
             let (range, charset) = line.split_once('\t').unwrap();
             let (first, last) = range.split_once('-').unwrap_or((range, range));
             for number in first.parse::<u64>().unwrap()..=last.parse().unwrap() {

@@ -72,12 +72,7 @@ pub fn register_replica(server_id: u32, host: &str, port: u16) -> Vec<u8> {
 ///
 /// # Errors
 /// [`OffsetTooLarge`] past 4 GiB: the protocol has 32 bits.
-pub fn binlog_dump(
-    file: &str,
-    offset: u64,
-    server_id: u32,
-    flags: u16,
-) -> Result<Vec<u8>, OffsetTooLarge> {
+pub fn binlog_dump(file: &str, offset: u64, server_id: u32, flags: u16) -> Result<Vec<u8>, OffsetTooLarge> {
     let offset = u32::try_from(offset).map_err(|_| OffsetTooLarge(offset))?;
     let mut out = vec![COM_BINLOG_DUMP];
     out.extend(offset.to_le_bytes());
@@ -113,14 +108,8 @@ mod tests {
             binlog_dump("binlog.000002", 0x0102_0304, 9, DUMP_NON_BLOCK).unwrap(),
             b"\x12\x04\x03\x02\x01\x01\0\x09\0\0\0binlog.000002"
         );
-        assert_eq!(
-            binlog_dump("f", 1 << 32, 9, 0),
-            Err(OffsetTooLarge(1 << 32))
-        );
-        assert_eq!(
-            register_replica(9, "h", 0x0304),
-            b"\x15\x09\0\0\0\x01h\0\0\x04\x03\0\0\0\0\0\0\0\0"
-        );
+        assert_eq!(binlog_dump("f", 1 << 32, 9, 0), Err(OffsetTooLarge(1 << 32)));
+        assert_eq!(register_replica(9, "h", 0x0304), b"\x15\x09\0\0\0\x01h\0\0\x04\x03\0\0\0\0\0\0\0\0");
         let mut expected = b"\x1e\0\0\x09\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x08\0\0\0".to_vec();
         expected.extend([0; 8]);
         assert_eq!(binlog_dump_gtid(&GtidSet::new(), 9, 0), expected);
@@ -129,36 +118,21 @@ mod tests {
     /// `mysql_common` writes the same bytes.
     #[test]
     fn agrees_with_mysql_common() {
-        use mysql_common::packets::{
-            BinlogDumpFlags, ComBinlogDump, ComBinlogDumpGtid, ComRegisterSlave, Sid,
-        };
+        use mysql_common::packets::{BinlogDumpFlags, ComBinlogDump, ComBinlogDumpGtid, ComRegisterSlave, Sid};
         use mysql_common::proto::MySerialize;
         let serialized = |value: &dyn MySerialize| {
             let mut out = Vec::new();
             value.serialize(&mut out);
             out
         };
-        let dump = ComBinlogDump::new(9)
-            .with_filename(b"binlog.000002")
-            .with_pos(77u32);
-        assert_eq!(
-            binlog_dump("binlog.000002", 77, 9, 0).unwrap(),
-            serialized(&dump)
-        );
-        let replica = ComRegisterSlave::new(9)
-            .with_hostname(b"host")
-            .with_port(3306);
+        let dump = ComBinlogDump::new(9).with_filename(b"binlog.000002").with_pos(77u32);
+        assert_eq!(binlog_dump("binlog.000002", 77, 9, 0).unwrap(), serialized(&dump));
+        let replica = ComRegisterSlave::new(9).with_hostname(b"host").with_port(3306);
         assert_eq!(register_replica(9, "host", 3306), serialized(&replica));
         let text = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:7";
         let sid: Sid<'_> = text.parse().unwrap();
-        let dump = ComBinlogDumpGtid::new(9)
-            .with_sids(vec![sid])
-            .with_pos(4u64)
-            .with_flags(BinlogDumpFlags::empty());
+        let dump = ComBinlogDumpGtid::new(9).with_sids(vec![sid]).with_pos(4u64).with_flags(BinlogDumpFlags::empty());
         // It always sets BINLOG_THROUGH_GTID (4), which no server looks at.
-        assert_eq!(
-            binlog_dump_gtid(&text.parse().unwrap(), 9, 4),
-            serialized(&dump)
-        );
+        assert_eq!(binlog_dump_gtid(&text.parse().unwrap(), 9, 4), serialized(&dump));
     }
 }

@@ -5,58 +5,27 @@
 pub enum EventError {
     /// The structure ends before the field does.
     #[error("{what}: {field} at byte {offset} needs {needed} bytes, {left} left")]
-    Truncated {
-        what: &'static str,
-        field: &'static str,
-        offset: usize,
-        needed: u64,
-        left: usize,
-    },
+    Truncated { what: &'static str, field: &'static str, offset: usize, needed: u64, left: usize },
 
     #[error("{what}: {field} at byte {offset} is invalid: {reason}")]
-    Invalid {
-        what: &'static str,
-        field: &'static str,
-        offset: usize,
-        reason: String,
-    },
+    Invalid { what: &'static str, field: &'static str, offset: usize, reason: String },
 
     /// The header's size and the number of bytes at hand differ.
     #[error("event of type {type_code}: its header says {stated} bytes, there are {found}")]
-    Size {
-        type_code: u8,
-        stated: u32,
-        found: usize,
-    },
+    Size { type_code: u8, stated: u32, found: usize },
 
     #[error(
         "event of type {type_code}: checksum {computed:08x}, the event says {stored:08x}: \
          the bytes were damaged on their way or on the server's disk"
     )]
-    Checksum {
-        type_code: u8,
-        stored: u32,
-        computed: u32,
-    },
+    Checksum { type_code: u8, stored: u32, computed: u32 },
 
     /// A type that this program does not know: its length in a row image is unknown, so the rows cannot be read.
-    #[error(
-        "table {database}.{table}: column {column} (counted from 1) has the unknown type code {type_code}"
-    )]
-    UnknownColumnType {
-        database: String,
-        table: String,
-        column: usize,
-        type_code: u8,
-    },
+    #[error("table {database}.{table}: column {column} (counted from 1) has the unknown type code {type_code}")]
+    UnknownColumnType { database: String, table: String, column: usize, type_code: u8 },
 
     #[error("{what} of {size} bytes is larger than {key} = {limit}; raise {key} to let it pass")]
-    TooLarge {
-        what: &'static str,
-        size: u64,
-        limit: u64,
-        key: &'static str,
-    },
+    TooLarge { what: &'static str, size: u64, limit: u64, key: &'static str },
 
     #[error("{what}: cannot be decompressed: {reason}")]
     Decompression { what: &'static str, reason: String },
@@ -65,16 +34,9 @@ pub enum EventError {
     #[error(
         "server {server_version} writes event type {type_code} with a post-header of {found} bytes, {known} are known"
     )]
-    PostHeader {
-        server_version: String,
-        type_code: u8,
-        found: u8,
-        known: u8,
-    },
+    PostHeader { server_version: String, type_code: u8, found: u8, known: u8 },
 
-    #[error(
-        "this binlog is encrypted ({scheme}); read it through the server instead of from its files"
-    )]
+    #[error("this binlog is encrypted ({scheme}); read it through the server instead of from its files")]
     Encrypted { scheme: &'static str },
 }
 

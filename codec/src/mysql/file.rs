@@ -46,23 +46,12 @@ pub struct BinlogFileReader {
 
 impl BinlogFileReader {
     pub fn new(event_bytes_max: usize) -> Self {
-        Self {
-            event_bytes_max,
-            buffer: Vec::new(),
-            used: 0,
-            offset: 0,
-            magic_seen: false,
-            encrypted: false,
-        }
+        Self { event_bytes_max, buffer: Vec::new(), used: 0, offset: 0, magic_seen: false, encrypted: false }
     }
 
     /// For a file that is read from an event's offset on, without its magic.
     pub fn starting_at(offset: u64, event_bytes_max: usize) -> Self {
-        Self {
-            offset,
-            magic_seen: true,
-            ..Self::new(event_bytes_max)
-        }
+        Self { offset, magic_seen: true, ..Self::new(event_bytes_max) }
     }
 
     /// Offset of the next event, or of what is there of it.
@@ -88,9 +77,7 @@ impl BinlogFileReader {
         let offset = self.offset;
         let failed = |error| FileError::Event { offset, error };
         if self.encrypted {
-            return Err(failed(EventError::Encrypted {
-                scheme: "MariaDB's encrypt_binlog",
-            }));
+            return Err(failed(EventError::Encrypted { scheme: "MariaDB's encrypt_binlog" }));
         }
         let unused = self.buffer.get(self.used..).unwrap_or_default();
         let Some(head) = unused.get(..HEADER_BYTES) else {
@@ -100,12 +87,7 @@ impl BinlogFileReader {
         let size = header.size as usize;
         if size > self.event_bytes_max {
             let (size, limit) = (u64::from(header.size), self.event_bytes_max as u64);
-            return Err(failed(EventError::TooLarge {
-                what: "event",
-                size,
-                limit,
-                key: "event_bytes_max",
-            }));
+            return Err(failed(EventError::TooLarge { what: "event", size, limit, key: "event_bytes_max" }));
         }
         let start = self.used;
         if unused.len() < size {
@@ -114,10 +96,7 @@ impl BinlogFileReader {
         self.used += size;
         self.offset += size as u64;
         self.encrypted = header.type_code == EventType::START_ENCRYPTION;
-        Ok(self
-            .buffer
-            .get(start..start + size)
-            .map(|bytes| FileEvent { offset, bytes }))
+        Ok(self.buffer.get(start..start + size).map(|bytes| FileEvent { offset, bytes }))
     }
 
     fn read_magic(&mut self) -> Result<bool, FileError> {
@@ -133,9 +112,7 @@ impl BinlogFileReader {
             }
             ENCRYPTED_MAGIC => Err(FileError::Event {
                 offset: 0,
-                error: EventError::Encrypted {
-                    scheme: "MySQL's binlog_encryption",
-                },
+                error: EventError::Encrypted { scheme: "MySQL's binlog_encryption" },
             }),
             found => Err(FileError::NotABinlog { found }),
         }
@@ -150,10 +127,7 @@ impl BinlogFileReader {
         if rest == 0 && self.magic_seen {
             return Ok(());
         }
-        Err(FileError::Truncated {
-            offset: self.offset,
-            end: self.offset + rest as u64,
-        })
+        Err(FileError::Truncated { offset: self.offset, end: self.offset + rest as u64 })
     }
 }
 
@@ -177,11 +151,8 @@ mod tests {
 
     #[test]
     fn events_come_with_their_offsets_whatever_the_pieces() {
-        let events = [
-            event(3, &[1; 10], Checksum::Crc32),
-            event(3, &[], Checksum::None),
-            event(3, &[2; 900], Checksum::None),
-        ];
+        let events =
+            [event(3, &[1; 10], Checksum::Crc32), event(3, &[], Checksum::None), event(3, &[2; 900], Checksum::None)];
         let file = [&MAGIC[..], &events.concat()].concat();
         for piece in [1, 3, 19, 100, 10_000] {
             assert_eq!(read(&file, piece).unwrap(), [(4, 33), (37, 19), (56, 919)]);
@@ -192,13 +163,7 @@ mod tests {
             assert_eq!(result.is_ok(), expected, "{length}");
         }
         let cut = read(&file[..60], 64).unwrap_err();
-        assert_eq!(
-            cut,
-            FileError::Truncated {
-                offset: 56,
-                end: 60
-            }
-        );
+        assert_eq!(cut, FileError::Truncated { offset: 56, end: 60 });
     }
 
     #[test]
@@ -209,12 +174,7 @@ mod tests {
         };
         check(b"PK\x03\x04....", "not a binlog file");
         check(b"\xfdbin\x01\x02", "encrypted");
-        let encrypted = [
-            &MAGIC[..],
-            &event(EventType::START_ENCRYPTION, &[0; 17], Checksum::None),
-            &[7; 40],
-        ]
-        .concat();
+        let encrypted = [&MAGIC[..], &event(EventType::START_ENCRYPTION, &[0; 17], Checksum::None), &[7; 40]].concat();
         check(&encrypted, "at byte 40: this binlog is encrypted");
         let large = [&MAGIC[..], &event(3, &[0; 1000], Checksum::None)].concat();
         check(&large, "event_bytes_max");

@@ -30,11 +30,7 @@ pub enum PacketError {
     Sequence { expected: u8, found: u8 },
 
     #[error("a packet of {size} bytes is larger than {key} = {limit}; raise {key} to let it pass")]
-    TooLarge {
-        size: u64,
-        limit: u64,
-        key: &'static str,
-    },
+    TooLarge { size: u64, limit: u64, key: &'static str },
 }
 
 /// Appends the payload as one packet, or as several where it is long. `sequence` is that of the first one and is
@@ -42,9 +38,7 @@ pub enum PacketError {
 pub fn write_packet(out: &mut Vec<u8>, sequence: &mut u8, payload: &[u8]) {
     let mut rest = payload;
     loop {
-        let (part, behind) = rest
-            .split_at_checked(PACKET_PAYLOAD_BYTES_MAX)
-            .unwrap_or((rest, &[]));
+        let (part, behind) = rest.split_at_checked(PACKET_PAYLOAD_BYTES_MAX).unwrap_or((rest, &[]));
         let [a, b, c, ..] = (part.len() as u32).to_le_bytes();
         out.extend([a, b, c, *sequence]);
         out.extend_from_slice(part);

@@ -16,10 +16,7 @@ pub const FIRST_EVENT_OFFSET: u64 = 4;
 
 impl BinlogPosition {
     pub fn new(file: impl Into<String>, offset: u64) -> Self {
-        Self {
-            file: file.into(),
-            offset,
-        }
+        Self { file: file.into(), offset }
     }
 
     /// The number in the file's name: 42 for `binlog.000042`; `None` where the name does not end in one.
@@ -81,34 +78,17 @@ mod tests {
 
     #[test]
     fn text_form_goes_both_ways() {
-        for text in [
-            "binlog.000042:1234",
-            "a:b.1:0",
-            "mysql-bin.1000000:18446744073709551615",
-        ] {
+        for text in ["binlog.000042:1234", "a:b.1:0", "mysql-bin.1000000:18446744073709551615"] {
             assert_eq!(text.parse::<BinlogPosition>().unwrap().to_string(), text);
         }
-        for text in [
-            "",
-            ":4",
-            "binlog.000001",
-            "binlog.000001:",
-            "binlog.000001:+4",
-            "x:99999999999999999999",
-        ] {
+        for text in ["", ":4", "binlog.000001", "binlog.000001:", "binlog.000001:+4", "x:99999999999999999999"] {
             assert!(text.parse::<BinlogPosition>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn order_is_by_number_of_the_file_then_offset() {
-        let sorted = [
-            "binlog:9",
-            "binlog.000009:100",
-            "binlog.000010:4",
-            "binlog.999999:5",
-            "binlog.1000000:4",
-        ];
+        let sorted = ["binlog:9", "binlog.000009:100", "binlog.000010:4", "binlog.999999:5", "binlog.1000000:4"];
         for pair in sorted.windows(2) {
             let [a, b] = [pair[0], pair[1]].map(|text| text.parse::<BinlogPosition>().unwrap());
             assert!(a < b, "{a} < {b}");

@@ -14,11 +14,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(what: &'static str, bytes: &'a [u8]) -> Self {
-        Self {
-            rest: bytes,
-            offset: 0,
-            what,
-        }
+        Self { rest: bytes, offset: 0, what }
     }
 
     /// Bytes read so far.
@@ -105,10 +101,7 @@ impl<'a> Reader<'a> {
             return Err(self.invalid(field, format!("an integer of {count} bytes")));
         }
         let bytes = self.bytes(field, count)?;
-        Ok(bytes
-            .iter()
-            .rev()
-            .fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        Ok(bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
     }
 
     /// A length-encoded integer. The NULL marker 0xfb and 0xff are invalid here.
@@ -119,10 +112,7 @@ impl<'a> Reader<'a> {
             252 => reader.uint(field, 2),
             253 => reader.uint(field, 3),
             254 => reader.uint(field, 8),
-            other => Err(before.invalid(
-                field,
-                format!("{other:#04x} does not start a length-encoded integer"),
-            )),
+            other => Err(before.invalid(field, format!("{other:#04x} does not start a length-encoded integer"))),
         };
         read(self).inspect_err(|_| *self = before.clone())
     }
@@ -152,22 +142,11 @@ impl<'a> Reader<'a> {
     }
 
     pub fn truncated(&self, field: &'static str, needed: u64) -> EventError {
-        EventError::Truncated {
-            what: self.what,
-            field,
-            offset: self.offset,
-            needed,
-            left: self.rest.len(),
-        }
+        EventError::Truncated { what: self.what, field, offset: self.offset, needed, left: self.rest.len() }
     }
 
     pub fn invalid(&self, field: &'static str, reason: impl Into<String>) -> EventError {
-        EventError::Invalid {
-            what: self.what,
-            field,
-            offset: self.offset,
-            reason: reason.into(),
-        }
+        EventError::Invalid { what: self.what, field, offset: self.offset, reason: reason.into() }
     }
 }
 
@@ -180,11 +159,7 @@ mod tests {
         let check = |bytes: &[u8], expected: Option<u64>| {
             let mut reader = Reader::new("test", bytes);
             assert_eq!(reader.lenenc("n").ok(), expected, "{bytes:02x?}");
-            assert_eq!(
-                reader.offset(),
-                if expected.is_some() { bytes.len() } else { 0 },
-                "{bytes:02x?}"
-            );
+            assert_eq!(reader.offset(), if expected.is_some() { bytes.len() } else { 0 }, "{bytes:02x?}");
         };
         check(&[0], Some(0));
         check(&[250], Some(250));
@@ -192,10 +167,7 @@ mod tests {
         check(&[252, 0x34, 0x12], Some(0x1234));
         check(&[252, 0x34], None);
         check(&[253, 1, 2, 3], Some(0x030201));
-        check(
-            &[254, 1, 0, 0, 0, 0, 0, 0, 0x80],
-            Some(0x8000_0000_0000_0001),
-        );
+        check(&[254, 1, 0, 0, 0, 0, 0, 0, 0x80], Some(0x8000_0000_0000_0001));
         check(&[254, 1, 0, 0, 0, 0, 0, 0], None);
         check(&[255], None);
         check(&[], None);
@@ -206,9 +178,6 @@ mod tests {
         let mut reader = Reader::new("THING", &[1, 2, 3]);
         reader.u16("first").unwrap();
         let error = reader.u32("second").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "THING: second at byte 2 needs 4 bytes, 1 left"
-        );
+        assert_eq!(error.to_string(), "THING: second at byte 2 needs 4 bytes, 1 left");
     }
 }

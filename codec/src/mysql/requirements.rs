@@ -32,10 +32,7 @@ pub const VARIABLES: &[&str] = &[
 
 /// The statement that asks for them.
 pub fn variables_query() -> String {
-    format!(
-        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('{}')",
-        VARIABLES.join("', '")
-    )
+    format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ('{}')", VARIABLES.join("', '"))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,22 +67,11 @@ struct Server<'a> {
 
 /// Findings, the worst first. `version` is that of the greeting or of `SELECT VERSION()`; names of variables in lower
 /// case.
-pub fn check(
-    variables: &BTreeMap<String, String>,
-    grants: &[String],
-    version: &str,
-) -> Vec<Finding> {
-    let mut numbers = version
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|digits| digits.parse().unwrap_or(0));
+pub fn check(variables: &BTreeMap<String, String>, grants: &[String], version: &str) -> Vec<Finding> {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().unwrap_or(0));
     let version_numbers = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let is_mariadb = ServerKind::of_version(version) == ServerKind::Mariadb;
-    let mut server = Server {
-        variables,
-        is_mariadb,
-        version: version_numbers,
-        findings: Vec::new(),
-    };
+    let mut server = Server { variables, is_mariadb, version: version_numbers, findings: Vec::new() };
     server.check_binlog();
     server.check_rows();
     server.check_gtids();
@@ -101,8 +87,7 @@ impl Server<'_> {
     }
 
     fn is(&self, name: &str, expected: &str) -> bool {
-        self.value(name)
-            .is_some_and(|value| value.eq_ignore_ascii_case(expected))
+        self.value(name).is_some_and(|value| value.eq_ignore_ascii_case(expected))
     }
 
     fn is_on(&self, name: &str) -> bool {
@@ -122,34 +107,19 @@ impl Server<'_> {
     }
 
     fn find(&mut self, severity: Severity, what: impl Into<String>, fix: impl Into<String>) {
-        self.findings.push(Finding {
-            severity,
-            what: what.into(),
-            fix: fix.into(),
-        });
+        self.findings.push(Finding { severity, what: what.into(), fix: fix.into() });
     }
 
     fn check_binlog(&mut self) {
         if !self.is_on("log_bin") {
             let fix = "add 'log_bin = binlog' and a 'server_id' under [mysqld] in its configuration and restart it";
-            self.find(
-                Severity::Error,
-                "the server writes no binary log (log_bin = OFF)",
-                fix,
-            );
+            self.find(Severity::Error, "the server writes no binary log (log_bin = OFF)", fix);
         }
         if self.is("server_id", "0") {
             let fix = self.set("server_id", "1");
-            self.find(
-                Severity::Error,
-                "server_id = 0: the server refuses every replica",
-                fix,
-            );
+            self.find(Severity::Error, "server_id = 0: the server refuses every replica", fix);
         }
-        if let Some(format) = self
-            .value("binlog_format")
-            .filter(|format| !format.eq_ignore_ascii_case("ROW"))
-        {
+        if let Some(format) = self.value("binlog_format").filter(|format| !format.eq_ignore_ascii_case("ROW")) {
             let what = format!(
                 "binlog_format = {format}: changes are logged as statements; sessions that are open keep their format \
                  until they reconnect"
@@ -159,11 +129,7 @@ impl Server<'_> {
         }
         if self.is("binlog_checksum", "NONE") {
             let fix = self.set("binlog_checksum", "'CRC32'");
-            self.find(
-                Severity::Warning,
-                "binlog_checksum = NONE: damaged events are not noticed",
-                fix,
-            );
+            self.find(Severity::Warning, "binlog_checksum = NONE: damaged events are not noticed", fix);
         }
         if self.value("sync_binlog").is_some_and(|value| value != "1") {
             let what = "sync_binlog is not 1: after a crash of its machine the server may have lost what was delivered";
@@ -171,20 +137,16 @@ impl Server<'_> {
             self.find(Severity::Info, what, fix);
         }
         if self.is("log_slave_updates", "OFF") || self.is("log_replica_updates", "OFF") {
-            let what = "log_replica_updates = OFF: if this server is a replica, what it replicates is not in its binlog";
-            let fix =
-                "add 'log_slave_updates = ON' under [mysqld] in its configuration and restart it";
+            let what =
+                "log_replica_updates = OFF: if this server is a replica, what it replicates is not in its binlog";
+            let fix = "add 'log_slave_updates = ON' under [mysqld] in its configuration and restart it";
             self.find(Severity::Info, what, fix);
         }
     }
 
     fn check_rows(&mut self) {
-        if let Some(image) = self
-            .value("binlog_row_image")
-            .filter(|image| !image.eq_ignore_ascii_case("FULL"))
-        {
-            let what =
-                format!("binlog_row_image = {image}: rows lack the columns that did not change");
+        if let Some(image) = self.value("binlog_row_image").filter(|image| !image.eq_ignore_ascii_case("FULL")) {
+            let what = format!("binlog_row_image = {image}: rows lack the columns that did not change");
             let fix = self.set("binlog_row_image", "'FULL'");
             self.find(Severity::Warning, what, fix);
         }
@@ -214,11 +176,7 @@ impl Server<'_> {
         {
             let what = "binlog_row_value_options = PARTIAL_JSON: a JSON document that is updated in part is rebuilt from \
                         the row's before image";
-            self.find(
-                Severity::Info,
-                what,
-                self.set("binlog_row_value_options", "''"),
-            );
+            self.find(Severity::Info, what, self.set("binlog_row_value_options", "''"));
         }
         if self.is("mysql56_temporal_format", "OFF") {
             let what = "mysql56_temporal_format = OFF: new tables get temporal columns whose fraction the binlog does not \
@@ -229,41 +187,30 @@ impl Server<'_> {
     }
 
     fn check_gtids(&mut self) {
-        if let Some(mode) = self
-            .value("gtid_mode")
-            .filter(|mode| !mode.eq_ignore_ascii_case("ON"))
-        {
-            let what = format!(
-                "gtid_mode = {mode}: after a failover the position on the new server is not known exactly"
-            );
+        if let Some(mode) = self.value("gtid_mode").filter(|mode| !mode.eq_ignore_ascii_case("ON")) {
+            let what =
+                format!("gtid_mode = {mode}: after a failover the position on the new server is not known exactly");
             let fix = "SET GLOBAL enforce_gtid_consistency = ON; SET GLOBAL gtid_mode = OFF_PERMISSIVE; \
                        SET GLOBAL gtid_mode = ON_PERMISSIVE; SET GLOBAL gtid_mode = ON; one after the other on every \
                        server, and both under [mysqld] in its configuration";
             self.find(Severity::Warning, what, fix);
         }
         if self.is_mariadb && self.is("gtid_strict_mode", "OFF") {
-            let what = "gtid_strict_mode = OFF: sequence numbers may go backwards, so that a GTID names no exact position";
+            let what =
+                "gtid_strict_mode = OFF: sequence numbers may go backwards, so that a GTID names no exact position";
             let fix = self.set("gtid_strict_mode", "ON");
             self.find(Severity::Info, what, fix);
         }
     }
 
     fn check_retention(&mut self) {
-        let seconds: Option<f64> = self
-            .value("binlog_expire_logs_seconds")
-            .and_then(|value| value.parse().ok());
-        let days: Option<f64> = self
-            .value("expire_logs_days")
-            .and_then(|value| value.parse().ok());
+        let seconds: Option<f64> = self.value("binlog_expire_logs_seconds").and_then(|value| value.parse().ok());
+        let days: Option<f64> = self.value("expire_logs_days").and_then(|value| value.parse().ok());
         // Where there are both, MySQL heeds the seconds unless they are 0; MariaDB keeps them equal.
-        let expiry = seconds
-            .filter(|seconds| *seconds > 0.0)
-            .or(days.map(|days| days * DAY_S))
-            .unwrap_or(0.0);
+        let expiry = seconds.filter(|seconds| *seconds > 0.0).or(days.map(|days| days * DAY_S)).unwrap_or(0.0);
         if expiry > 0.0 && expiry < EXPIRY_MIN_S as f64 {
-            let what = format!(
-                "binary logs are deleted after {expiry} s: a reader that is down for longer cannot go on"
-            );
+            let what =
+                format!("binary logs are deleted after {expiry} s: a reader that is down for longer cannot go on");
             let fix = match seconds {
                 Some(_) => self.set("binlog_expire_logs_seconds", "604800"),
                 None => self.set("expire_logs_days", "7"),
@@ -274,58 +221,25 @@ impl Server<'_> {
 
     fn check_grants(&mut self, grants: &Grants) {
         // A privilege may come with a role, whose content SHOW GRANTS does not show.
-        let missing = if grants.has_roles {
-            Severity::Warning
-        } else {
-            Severity::Error
-        };
-        let unless = if grants.has_roles {
-            " (unless one of its roles has it)"
-        } else {
-            ""
-        };
+        let missing = if grants.has_roles { Severity::Warning } else { Severity::Error };
+        let unless = if grants.has_roles { " (unless one of its roles has it)" } else { "" };
         let account = &grants.account;
         if !grants.has_global(&["REPLICATION SLAVE", "REPLICATION REPLICA"]) {
-            let what = format!(
-                "{account} may not read the binary log: REPLICATION SLAVE is missing{unless}"
-            );
-            self.find(
-                missing,
-                what,
-                format!("GRANT REPLICATION SLAVE ON *.* TO {account};"),
-            );
+            let what = format!("{account} may not read the binary log: REPLICATION SLAVE is missing{unless}");
+            self.find(missing, what, format!("GRANT REPLICATION SLAVE ON *.* TO {account};"));
         }
         let is_renamed = self.is_mariadb && self.version >= (10, 5);
-        let monitor = if is_renamed {
-            "BINLOG MONITOR"
-        } else {
-            "REPLICATION CLIENT"
-        };
+        let monitor = if is_renamed { "BINLOG MONITOR" } else { "REPLICATION CLIENT" };
         if !grants.has_global(&["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"]) {
-            let what = format!(
-                "{account} may not ask for the binary log's position: {monitor} is missing{unless}"
-            );
-            self.find(
-                missing,
-                what,
-                format!("GRANT {monitor} ON *.* TO {account};"),
-            );
+            let what = format!("{account} may not ask for the binary log's position: {monitor} is missing{unless}");
+            self.find(missing, what, format!("GRANT {monitor} ON *.* TO {account};"));
         }
         if !grants.has_anywhere("SELECT") {
             // With names in the binlog information_schema is a help, without them it is the only source.
             let has_names = self.is("binlog_row_metadata", "FULL");
-            let severity = if has_names {
-                Severity::Warning
-            } else {
-                missing
-            };
-            let what =
-                format!("{account} sees no table in information_schema: SELECT is missing{unless}");
-            self.find(
-                severity,
-                what,
-                format!("GRANT SELECT ON *.* TO {account}; or on the databases that are read"),
-            );
+            let severity = if has_names { Severity::Warning } else { missing };
+            let what = format!("{account} sees no table in information_schema: SELECT is missing{unless}");
+            self.find(severity, what, format!("GRANT SELECT ON *.* TO {account}; or on the databases that are read"));
         }
     }
 }

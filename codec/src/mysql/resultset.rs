@@ -35,11 +35,7 @@ impl ServerError {
             state = reader.bytes("state", 5).ok()?;
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Some(Self {
-            code,
-            state: text(state),
-            message: text(reader.rest()),
-        })
+        Some(Self { code, state: text(state), message: text(reader.rest()) })
     }
 }
 
@@ -70,10 +66,7 @@ pub struct ResultSet {
 impl ResultSet {
     /// The value in the column of this name (any case), as text.
     pub fn text(&self, row: usize, column: &str) -> Option<String> {
-        let index = self
-            .columns
-            .iter()
-            .position(|name| name.eq_ignore_ascii_case(column))?;
+        let index = self.columns.iter().position(|name| name.eq_ignore_ascii_case(column))?;
         self.text_at(row, index)
     }
 
@@ -109,10 +102,7 @@ pub struct ResultLimits {
 impl Default for ResultLimits {
     fn default() -> Self {
         // A schema of 100,000 columns at 200 bytes each is 20 MB.
-        Self {
-            columns_max: 4096,
-            bytes_max: 64 << 20,
-        }
+        Self { columns_max: 4096, bytes_max: 64 << 20 }
     }
 }
 
@@ -145,12 +135,7 @@ const VALUE_OVERHEAD_BYTES: usize = size_of::<Option<Vec<u8>>>();
 
 impl ResultSetReader {
     pub fn new(limits: ResultLimits) -> Self {
-        Self {
-            limits,
-            state: State::Start,
-            result: ResultSet::default(),
-            bytes: 0,
-        }
+        Self { limits, state: State::Start, result: ResultSet::default(), bytes: 0 }
     }
 
     /// # Errors
@@ -174,11 +159,7 @@ impl ResultSetReader {
             State::Start => self.start(payload),
             State::Definitions { left } => {
                 self.definition(payload)?;
-                self.state = if left > 1 {
-                    State::Definitions { left: left - 1 }
-                } else {
-                    State::EofOfDefinitions
-                };
+                self.state = if left > 1 { State::Definitions { left: left - 1 } } else { State::EofOfDefinitions };
                 Ok(Progress::More)
             }
             State::EofOfDefinitions => {
@@ -200,9 +181,7 @@ impl ResultSetReader {
         match reader.peek() {
             Some(0x00) => {
                 reader.u8("head")?;
-                Ok(Progress::Ok {
-                    affected_rows: reader.lenenc("affected rows")?,
-                })
+                Ok(Progress::Ok { affected_rows: reader.lenenc("affected rows")? })
             }
             // Some servers answer SET with an EOF packet.
             Some(0xfe) if is_eof(payload) => Ok(Progress::Ok { affected_rows: 0 }),
@@ -211,10 +190,7 @@ impl ResultSetReader {
                 let count = reader.lenenc("column count")?;
                 let limit = self.limits.columns_max;
                 let left = usize::try_from(count).ok().filter(|count| *count <= limit);
-                let left = left.ok_or(ResultError::TooLarge {
-                    what: "columns",
-                    limit,
-                })?;
+                let left = left.ok_or(ResultError::TooLarge { what: "columns", limit })?;
                 self.state = State::Definitions { left };
                 Ok(Progress::More)
             }
@@ -229,9 +205,7 @@ impl ResultSetReader {
         }
         let name = reader.lenenc_bytes("name")?;
         self.count(name.len() + VALUE_OVERHEAD_BYTES)?;
-        self.result
-            .columns
-            .push(String::from_utf8_lossy(name).into_owned());
+        self.result.columns.push(String::from_utf8_lossy(name).into_owned());
         Ok(())
     }
 
@@ -257,14 +231,7 @@ impl ResultSetReader {
     fn count(&mut self, bytes: usize) -> Result<(), ResultError> {
         self.bytes = self.bytes.saturating_add(bytes);
         let limit = self.limits.bytes_max;
-        if self.bytes > limit {
-            Err(ResultError::TooLarge {
-                what: "bytes",
-                limit,
-            })
-        } else {
-            Ok(())
-        }
+        if self.bytes > limit { Err(ResultError::TooLarge { what: "bytes", limit }) } else { Ok(()) }
     }
 }
 
@@ -287,27 +254,14 @@ mod tests {
         let mut reader = ResultSetReader::default();
         // Twice: the reader starts afresh by itself.
         for _ in 0..2 {
-            for packet in [
-                &b"\x02"[..],
-                &definition("Name"),
-                &definition("Value"),
-                EOF,
-                b"\x01a\xfb",
-                b"\x00\x02\xfe\x01",
-            ] {
+            for packet in
+                [&b"\x02"[..], &definition("Name"), &definition("Value"), EOF, b"\x01a\xfb", b"\x00\x02\xfe\x01"]
+            {
                 assert_eq!(reader.packet(packet).unwrap(), Progress::More);
             }
-            let Progress::Rows(result) = reader.packet(EOF).unwrap() else {
-                panic!("no rows")
-            };
+            let Progress::Rows(result) = reader.packet(EOF).unwrap() else { panic!("no rows") };
             assert_eq!(result.columns, ["Name", "Value"]);
-            assert_eq!(
-                result.rows,
-                [
-                    [Some(b"a".to_vec()), None],
-                    [Some(vec![]), Some(vec![0xfe, 1])]
-                ]
-            );
+            assert_eq!(result.rows, [[Some(b"a".to_vec()), None], [Some(vec![]), Some(vec![0xfe, 1])]]);
             assert_eq!(result.text(0, "name").as_deref(), Some("a"));
             assert_eq!(result.text(0, "value"), None);
         }
@@ -316,28 +270,14 @@ mod tests {
     #[test]
     fn ok_and_err() {
         let mut reader = ResultSetReader::default();
-        assert_eq!(
-            reader.packet(b"\x00\x03\0\x02\0\0\0").unwrap(),
-            Progress::Ok { affected_rows: 3 }
-        );
-        let error = reader
-            .packet(b"\xff\x15\x04#28000Access denied")
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the server says: Access denied (error 1045, state 28000)"
-        );
-        assert_eq!(
-            reader.packet(b"\x00\0\0\x02\0\0\0").unwrap(),
-            Progress::Ok { affected_rows: 0 }
-        );
+        assert_eq!(reader.packet(b"\x00\x03\0\x02\0\0\0").unwrap(), Progress::Ok { affected_rows: 3 });
+        let error = reader.packet(b"\xff\x15\x04#28000Access denied").unwrap_err();
+        assert_eq!(error.to_string(), "the server says: Access denied (error 1045, state 28000)");
+        assert_eq!(reader.packet(b"\x00\0\0\x02\0\0\0").unwrap(), Progress::Ok { affected_rows: 0 });
         let early = ServerError::parse(b"\xff\x10\x04Too many connections").unwrap();
         assert_eq!((early.code, early.state.as_str()), (1040, ""));
         assert_eq!(ServerError::parse(b"\x00"), None);
-        assert_eq!(
-            reader.packet(b"\xfbfile").unwrap_err(),
-            ResultError::LocalFile
-        );
+        assert_eq!(reader.packet(b"\xfbfile").unwrap_err(), ResultError::LocalFile);
     }
 
     #[test]
@@ -346,34 +286,19 @@ mod tests {
         for packet in [&b"\x01"[..], &definition("a"), EOF, b"\x011"] {
             reader.packet(packet).unwrap();
         }
-        assert!(matches!(
-            reader.packet(b"\xff\x25\x05#70100stopped"),
-            Err(ResultError::Server(_))
-        ));
+        assert!(matches!(reader.packet(b"\xff\x25\x05#70100stopped"), Err(ResultError::Server(_))));
     }
 
     #[test]
     fn sizes_are_bounded() {
-        let mut reader = ResultSetReader::new(ResultLimits {
-            columns_max: 2,
-            bytes_max: 200,
-        });
-        assert!(matches!(
-            reader.packet(b"\x03"),
-            Err(ResultError::TooLarge {
-                what: "columns",
-                ..
-            })
-        ));
+        let mut reader = ResultSetReader::new(ResultLimits { columns_max: 2, bytes_max: 200 });
+        assert!(matches!(reader.packet(b"\x03"), Err(ResultError::TooLarge { what: "columns", .. })));
         for packet in [&b"\x01"[..], &definition("a"), EOF] {
             reader.packet(packet).unwrap();
         }
         let row = [&[100u8][..], &[b'x'; 100]].concat();
         assert_eq!(reader.packet(&row).unwrap(), Progress::More);
-        assert!(matches!(
-            reader.packet(&row),
-            Err(ResultError::TooLarge { what: "bytes", .. })
-        ));
+        assert!(matches!(reader.packet(&row), Err(ResultError::TooLarge { what: "bytes", .. })));
         for malformed in [&b""[..], b"\x01", b"\xfe"] {
             let mut reader = ResultSetReader::default();
             let _ = reader.packet(malformed);

@@ -73,38 +73,27 @@ impl<'a> RowsEvent<'a> {
     #[inline]
     pub fn table_id_and_flags(body: &[u8]) -> Result<(u64, u16), EventError> {
         let mut reader = Reader::new("rows event", body);
-        Ok((
-            reader.uint("table id", TABLE_ID_BYTES)?,
-            reader.u16("flags")?,
-        ))
+        Ok((reader.uint("table id", TABLE_ID_BYTES)?, reader.u16("flags")?))
     }
 
     pub fn parse(type_code: u8, body: &'a [u8]) -> Result<Self, EventError> {
         let what = EventType::name(type_code);
         let mut reader = Reader::new(what, body);
-        let op = operation(type_code)
-            .ok_or_else(|| reader.invalid("type", format!("{type_code} holds no rows")))?;
+        let op = operation(type_code).ok_or_else(|| reader.invalid("type", format!("{type_code} holds no rows")))?;
         let table_id = reader.uint("table id", TABLE_ID_BYTES)?;
         let flags = reader.u16("flags")?;
         let mut extra: &[u8] = &[];
         if has_extra(type_code) {
             // The length counts its own two bytes.
             let length = reader.u16("extra length")?;
-            let length = length
-                .checked_sub(2)
-                .ok_or_else(|| reader.invalid("extra length", length.to_string()))?;
+            let length = length.checked_sub(2).ok_or_else(|| reader.invalid("extra length", length.to_string()))?;
             extra = reader.bytes("extra data", usize::from(length))?;
         }
         let column_count = reader.lenenc("column count")?;
         let column_count = usize::try_from(column_count)
             .ok()
             .filter(|count| *count <= COLUMNS_MAX)
-            .ok_or_else(|| {
-                reader.invalid(
-                    "column count",
-                    format!("{column_count}, at most {COLUMNS_MAX}"),
-                )
-            })?;
+            .ok_or_else(|| reader.invalid("column count", format!("{column_count}, at most {COLUMNS_MAX}")))?;
         let bitmap_bytes = column_count.div_ceil(8);
         let first = reader.bytes("column bitmap", bitmap_bytes)?;
         let (before_bitmap, after_bitmap) = match op {
@@ -139,11 +128,7 @@ impl<'a> RowsEvent<'a> {
     ///
     /// # Errors
     /// [`EventError::TooLarge`] over `bytes_max`, [`EventError::Decompression`].
-    pub fn decompress<'b>(
-        self,
-        scratch: &'b mut Vec<u8>,
-        bytes_max: usize,
-    ) -> Result<RowsEvent<'b>, EventError>
+    pub fn decompress<'b>(self, scratch: &'b mut Vec<u8>, bytes_max: usize) -> Result<RowsEvent<'b>, EventError>
     where
         'a: 'b,
     {
@@ -151,20 +136,14 @@ impl<'a> RowsEvent<'a> {
             return Ok(self);
         }
         compression::decompress("compressed rows event", self.rows, scratch, bytes_max)?;
-        Ok(RowsEvent {
-            rows: scratch,
-            is_compressed: false,
-            ..self
-        })
+        Ok(RowsEvent { rows: scratch, is_compressed: false, ..self })
     }
 }
 
 /// Is the column's bit set? Least significant bit first; false behind the bitmap's end.
 #[inline]
 pub fn bit(bitmap: &[u8], index: usize) -> bool {
-    bitmap
-        .get(index / 8)
-        .is_some_and(|byte| byte >> (index % 8) & 1 == 1)
+    bitmap.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
 }
 
 #[inline]
@@ -220,82 +199,29 @@ mod tests {
         let check = |type_code: u8, tail: &[u8], op, before: &[u8], after: &[u8], extra: &[u8]| {
             let body = [&ID[..], tail].concat();
             let event = RowsEvent::parse(type_code, &body).unwrap();
-            assert_eq!(
-                (event.table_id, event.flags, event.op),
-                (0x0100_1234_5678, 1, op)
-            );
+            assert_eq!((event.table_id, event.flags, event.op), (0x0100_1234_5678, 1, op));
             assert_eq!(event.column_count, 9);
             assert_eq!((event.before_bitmap, event.after_bitmap), (before, after));
             assert_eq!((event.extra, event.rows), (extra, &b"rows"[..]));
-            assert_eq!(
-                RowsEvent::table_id_and_flags(&body).unwrap(),
-                (event.table_id, 1)
-            );
+            assert_eq!(RowsEvent::table_id_and_flags(&body).unwrap(), (event.table_id, 1));
             for length in 0..body.len() - 4 {
-                assert!(
-                    RowsEvent::parse(type_code, &body[..length]).is_err(),
-                    "{type_code} cut at {length}"
-                );
+                assert!(RowsEvent::parse(type_code, &body[..length]).is_err(), "{type_code} cut at {length}");
             }
         };
         use EventType as T;
-        check(
-            T::WRITE_ROWS_V1,
-            b"\x09\xff\x01rows",
-            RowOperation::Insert,
-            &[],
-            &[0xff, 1],
-            &[],
-        );
-        check(
-            T::DELETE_ROWS_V1,
-            b"\x09\xff\x01rows",
-            RowOperation::Delete,
-            &[0xff, 1],
-            &[],
-            &[],
-        );
-        check(
-            T::UPDATE_ROWS_V1,
-            b"\x09\x03\x00\xff\x01rows",
-            RowOperation::Update,
-            &[3, 0],
-            &[0xff, 1],
-            &[],
-        );
-        check(
-            T::WRITE_ROWS,
-            b"\x02\0\x09\xff\x01rows",
-            RowOperation::Insert,
-            &[],
-            &[0xff, 1],
-            &[],
-        );
-        check(
-            T::DELETE_ROWS,
-            b"\x05\0abc\x09\xff\x01rows",
-            RowOperation::Delete,
-            &[0xff, 1],
-            &[],
-            b"abc",
-        );
-        check(
-            T::PARTIAL_UPDATE_ROWS,
-            b"\x02\0\x09\x03\0\xff\x01rows",
-            RowOperation::Update,
-            &[3, 0],
-            &[0xff, 1],
-            &[],
-        );
+        check(T::WRITE_ROWS_V1, b"\x09\xff\x01rows", RowOperation::Insert, &[], &[0xff, 1], &[]);
+        check(T::DELETE_ROWS_V1, b"\x09\xff\x01rows", RowOperation::Delete, &[0xff, 1], &[], &[]);
+        check(T::UPDATE_ROWS_V1, b"\x09\x03\x00\xff\x01rows", RowOperation::Update, &[3, 0], &[0xff, 1], &[]);
+        check(T::WRITE_ROWS, b"\x02\0\x09\xff\x01rows", RowOperation::Insert, &[], &[0xff, 1], &[]);
+        check(T::DELETE_ROWS, b"\x05\0abc\x09\xff\x01rows", RowOperation::Delete, &[0xff, 1], &[], b"abc");
+        check(T::PARTIAL_UPDATE_ROWS, b"\x02\0\x09\x03\0\xff\x01rows", RowOperation::Update, &[3, 0], &[0xff, 1], &[]);
     }
 
     #[test]
     fn lengths_that_cannot_be_are_refused() {
-        for tail in [
-            &b"\x01\0\x09\xff\x01"[..],
-            b"\x02\0\xfe\xff\xff\xff\xff\xff\xff\xff\xff",
-            b"\x02\0\xfd\xff\xff\xff",
-        ] {
+        for tail in
+            [&b"\x01\0\x09\xff\x01"[..], b"\x02\0\xfe\xff\xff\xff\xff\xff\xff\xff\xff", b"\x02\0\xfd\xff\xff\xff"]
+        {
             assert!(RowsEvent::parse(EventType::WRITE_ROWS, &[&ID[..], tail].concat()).is_err());
         }
         assert!(RowsEvent::parse(EventType::XID, &ID).is_err());
@@ -304,9 +230,7 @@ mod tests {
     #[test]
     fn full_images_have_every_bit() {
         let full = |tail: &[u8]| {
-            RowsEvent::parse(EventType::UPDATE_ROWS_V1, &[&ID[..], tail].concat())
-                .unwrap()
-                .has_full_images()
+            RowsEvent::parse(EventType::UPDATE_ROWS_V1, &[&ID[..], tail].concat()).unwrap().has_full_images()
         };
         assert!(full(b"\x09\xff\x01\xff\xff"));
         assert!(!full(b"\x09\xff\x00\xff\x01"));

@@ -23,22 +23,45 @@ pub type CharsetName = Arc<str>;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ColumnType {
     /// TINYINT (1), SMALLINT (2), MEDIUMINT (3), INT (4), BIGINT (8 bytes).
-    Integer { bytes: u8, unsigned: bool },
+    Integer {
+        bytes: u8,
+        unsigned: bool,
+    },
     Float,
     Double,
-    Decimal { precision: u8, scale: u8 },
-    Bit { bits: u8 },
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
+    Bit {
+        bits: u8,
+    },
     Year,
     Date,
-    Time { digits: u8 },
-    DateTime { digits: u8 },
-    Timestamp { digits: u8 },
+    Time {
+        digits: u8,
+    },
+    DateTime {
+        digits: u8,
+    },
+    Timestamp {
+        digits: u8,
+    },
     /// CHAR, VARCHAR, TEXT. `length` is the maximum in bytes as far as it is known, 0 else.
-    Text { charset: CharsetName, length: u32 },
+    Text {
+        charset: CharsetName,
+        length: u32,
+    },
     /// BINARY, VARBINARY, BLOB. `fixed` is Some(n) for BINARY(n): MySQL strips trailing zero bytes from its image.
-    Binary { fixed: Option<u16> },
-    Enum { labels: Arc<[String]> },
-    Set { labels: Arc<[String]> },
+    Binary {
+        fixed: Option<u16>,
+    },
+    Enum {
+        labels: Arc<[String]>,
+    },
+    Set {
+        labels: Arc<[String]>,
+    },
     Json,
     Geometry,
     Vector,

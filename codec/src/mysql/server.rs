@@ -10,10 +10,6 @@ pub enum ServerKind {
 impl ServerKind {
     /// MariaDB has its name in its version; everything else (MySQL, Percona) is MySQL here.
     pub fn of_version(version: &str) -> Self {
-        if version.contains("MariaDB") {
-            Self::Mariadb
-        } else {
-            Self::Mysql
-        }
+        if version.contains("MariaDB") { Self::Mariadb } else { Self::Mysql }
     }
 }

@@ -217,10 +217,7 @@ impl BatchBuilder {
     /// Where no fragment is open, or the lists do not lie in the blob.
     pub fn push_rows(&mut self, head: &RowsHead, rows: &EncodedRows, slab: &[u8]) {
         let blob = slab.get(rows.blob.clone()).unwrap_or_default();
-        assert!(
-            blob.len() == rows.blob.len() && blob.len().is_multiple_of(WORD),
-            "a blob is whole words of its slab"
-        );
+        assert!(blob.len() == rows.blob.len() && blob.len().is_multiple_of(WORD), "a blob is whole words of its slab");
         for list in [rows.before, rows.after].into_iter().flatten() {
             let end = list.tag_word as usize + 1 + list.words as usize;
             assert!(end <= blob.len() / WORD, "a list lies in its blob");
@@ -228,31 +225,14 @@ impl BatchBuilder {
         let base = self.next_word();
         self.reserve(blob.len());
         self.buffer.extend_from_slice(blob);
-        let moved = |list: Option<ListRef>| {
-            list.map(|list| ListRef {
-                tag_word: base + list.tag_word,
-                ..list
-            })
-        };
+        let moved = |list: Option<ListRef>| list.map(|list| ListRef { tag_word: base + list.tag_word, ..list });
         let (before, after) = (moved(rows.before), moved(rows.after));
         let before_present = self.push_data(rows.before_present.as_deref().unwrap_or_default());
         let after_present = self.push_data(rows.after_present.as_deref().unwrap_or_default());
         for cell in &rows.cells {
-            let EncodedCell {
-                row,
-                column,
-                image,
-                state,
-                ref payload,
-            } = *cell;
+            let EncodedCell { row, column, image, state, ref payload } = *cell;
             let payload = self.push_data(payload);
-            self.cells.push(PendingCell {
-                row,
-                column,
-                image,
-                state,
-                payload,
-            });
+            self.cells.push(PendingCell { row, column, image, state, payload });
         }
         let cell_words = match rows.cells.len() {
             0 => 0,
@@ -277,13 +257,7 @@ impl BatchBuilder {
     ///
     /// # Panics
     /// Where no fragment is open.
-    pub fn push_ddl<S: AsRef<str>>(
-        &mut self,
-        database: &str,
-        statement: &str,
-        kind: &str,
-        tables: &[S],
-    ) {
+    pub fn push_ddl<S: AsRef<str>>(&mut self, database: &str, statement: &str, kind: &str, tables: &[S]) {
         let database = self.push_text(database);
         let statement = self.push_text(statement);
         let kind = self.push_text(kind);
@@ -291,12 +265,7 @@ impl BatchBuilder {
             let span = self.push_list(table.as_ref().as_bytes(), 1);
             self.tables.push(span);
         }
-        let change = PendingChange::Ddl {
-            database,
-            statement,
-            kind,
-            tables: count(tables.len()),
-        };
+        let change = PendingChange::Ddl { database, statement, kind, tables: count(tables.len()) };
         self.push_change(words(size::DDL) + tables.len(), change);
     }
 
@@ -327,10 +296,7 @@ impl BatchBuilder {
     /// Where a fragment is open, or there is none.
     pub fn seal(&mut self, epoch: u64) -> Bytes {
         assert!(!self.open, "a fragment is still open");
-        assert!(
-            !self.fragments.is_empty(),
-            "a batch holds at least one fragment"
-        );
+        assert!(!self.fragments.is_empty(), "a batch holds at least one fragment");
         let total_bytes = self.len_bytes();
         let structure_start = self.next_word() as usize;
         self.reserve(self.structure_words * WORD);
@@ -340,26 +306,10 @@ impl BatchBuilder {
         if let Some(header) = self.buffer.get_mut(4..FRAME_HEADER_BYTES) {
             header.copy_from_slice(&segment_words.to_le_bytes());
         }
-        let mut segment = Segment {
-            bytes: self
-                .buffer
-                .get_mut(FRAME_HEADER_BYTES..)
-                .unwrap_or_default(),
-            next: structure_start,
-        };
-        write_message(
-            &mut segment,
-            epoch,
-            &self.fragments,
-            &self.changes,
-            &self.cells,
-            &self.tables,
-        );
-        assert_eq!(
-            segment.next * WORD + FRAME_HEADER_BYTES,
-            total_bytes,
-            "the structs were counted exactly"
-        );
+        let mut segment =
+            Segment { bytes: self.buffer.get_mut(FRAME_HEADER_BYTES..).unwrap_or_default(), next: structure_start };
+        write_message(&mut segment, epoch, &self.fragments, &self.changes, &self.cells, &self.tables);
+        assert_eq!(segment.next * WORD + FRAME_HEADER_BYTES, total_bytes, "the structs were counted exactly");
 
         let message = self.buffer.split().freeze();
         self.fragments.clear();
@@ -379,10 +329,7 @@ impl BatchBuilder {
     /// Room for that much more, taken in chunks; doubling keeps the copying of a growing message linear.
     fn reserve(&mut self, bytes: usize) {
         let total = self.len_bytes() + bytes;
-        assert!(
-            total / WORD <= SEGMENT_WORDS_MAX,
-            "a message of {total} bytes: batches are sealed long before 4 GiB"
-        );
+        assert!(total / WORD <= SEGMENT_WORDS_MAX, "a message of {total} bytes: batches are sealed long before 4 GiB");
         if self.buffer.capacity() - self.buffer.len() < bytes {
             let wanted = bytes.max(self.chunk_bytes).max(self.buffer.len());
             self.buffer.reserve(wanted);
@@ -398,8 +345,7 @@ impl BatchBuilder {
         assert!(self.open, "no fragment is open");
         if let Some(fragment) = self.fragments.last_mut() {
             // The first one brings its list's tag.
-            self.structure_words +=
-                usize::from(fragment.changes == 0) + words(size::CHANGE) + change_words;
+            self.structure_words += usize::from(fragment.changes == 0) + words(size::CHANGE) + change_words;
             fragment.changes += 1;
         }
         self.changes.push(change);
@@ -407,19 +353,11 @@ impl BatchBuilder {
 
     /// Empty text stays a null pointer.
     fn push_text(&mut self, text: &str) -> Span {
-        if text.is_empty() {
-            Span::default()
-        } else {
-            self.push_list(text.as_bytes(), 1)
-        }
+        if text.is_empty() { Span::default() } else { self.push_list(text.as_bytes(), 1) }
     }
 
     fn push_data(&mut self, data: &[u8]) -> Span {
-        if data.is_empty() {
-            Span::default()
-        } else {
-            self.push_list(data, 0)
-        }
+        if data.is_empty() { Span::default() } else { self.push_list(data, 0) }
     }
 
     /// The bytes, `zeros` zero bytes that count as elements, and padding to a whole word. What is longer than a list
@@ -433,10 +371,7 @@ impl BatchBuilder {
         let end = self.buffer.len() + padded;
         self.buffer.extend_from_slice(bytes);
         self.buffer.resize(end, 0);
-        Span {
-            word,
-            bytes: count(length),
-        }
+        Span { word, bytes: count(length) }
     }
 }
 
@@ -471,38 +406,24 @@ impl Segment<'_> {
     }
 
     fn put_struct(&mut self, pointer: usize, target: usize, size: (usize, usize)) {
-        self.put(
-            pointer,
-            Self::offset(pointer, target) | struct_size_bits(size),
-        );
+        self.put(pointer, Self::offset(pointer, target) | struct_size_bits(size));
     }
 
     fn put_bytes(&mut self, pointer: usize, span: Span) {
         if span.word != 0 {
             const BYTE_LIST: u64 = 1 | 2 << 32;
-            self.put(
-                pointer,
-                Self::offset(pointer, span.word as usize) | BYTE_LIST | u64::from(span.bytes) << 35,
-            );
+            self.put(pointer, Self::offset(pointer, span.word as usize) | BYTE_LIST | u64::from(span.bytes) << 35);
         }
     }
 
     fn put_pointer_list(&mut self, pointer: usize, target: usize, elements: usize) {
         const POINTER_LIST: u64 = 1 | 6 << 32;
-        self.put(
-            pointer,
-            Self::offset(pointer, target) | POINTER_LIST | (elements as u64) << 35,
-        );
+        self.put(pointer, Self::offset(pointer, target) | POINTER_LIST | (elements as u64) << 35);
     }
 
     fn put_composite_list(&mut self, pointer: usize, list: ListRef) {
         const COMPOSITE_LIST: u64 = 1 | 7 << 32;
-        self.put(
-            pointer,
-            Self::offset(pointer, list.tag_word as usize)
-                | COMPOSITE_LIST
-                | u64::from(list.words) << 35,
-        );
+        self.put(pointer, Self::offset(pointer, list.tag_word as usize) | COMPOSITE_LIST | u64::from(list.words) << 35);
     }
 
     /// A new list of structs; the word of its first element.
@@ -510,13 +431,7 @@ impl Segment<'_> {
         let content = elements * words(size);
         let tag = self.allocate(1 + content);
         self.put(tag, (elements as u64) << 2 | struct_size_bits(size));
-        self.put_composite_list(
-            pointer,
-            ListRef {
-                tag_word: count(tag),
-                words: count(content),
-            },
-        );
+        self.put_composite_list(pointer, ListRef { tag_word: count(tag), words: count(content) });
         tag + 1
     }
 
@@ -549,14 +464,8 @@ fn write_message(
     segment.put(message, SERVER_MESSAGE_BATCH);
     let batch = segment.new_struct(message + 2, size::BATCH);
     segment.put(batch, epoch);
-    segment.put(
-        batch + 1,
-        fragments.first().map_or(0, |fragment| fragment.sequence),
-    );
-    segment.put(
-        batch + 2,
-        fragments.last().map_or(0, |fragment| fragment.sequence),
-    );
+    segment.put(batch + 1, fragments.first().map_or(0, |fragment| fragment.sequence));
+    segment.put(batch + 2, fragments.last().map_or(0, |fragment| fragment.sequence));
     let mut at = segment.list_of_structs(batch + 3, fragments.len(), size::FRAGMENT);
     for fragment in fragments {
         let (mine, rest) = changes.split_at(fragment.changes as usize);
@@ -574,9 +483,7 @@ fn write_message(
 }
 
 fn write_fragment(segment: &mut Segment<'_>, at: usize, fragment: &PendingFragment) {
-    let flags = u64::from(fragment.begin)
-        | u64::from(fragment.commit) << 1
-        | u64::from(fragment.abort) << 2;
+    let flags = u64::from(fragment.begin) | u64::from(fragment.commit) << 1 | u64::from(fragment.abort) << 2;
     segment.put(at, fragment.sequence);
     segment.put(at + 1, fragment.commit_time_us.cast_unsigned());
     segment.put(at + 2, u64::from(fragment.time_precision_us) | flags << 32);
@@ -605,16 +512,7 @@ fn write_change(
     all_tables: &mut &[Span],
 ) {
     match *change {
-        PendingChange::Rows {
-            head,
-            op,
-            count: rows,
-            before,
-            after,
-            before_present,
-            after_present,
-            cells,
-        } => {
+        PendingChange::Rows { head, op, count: rows, before, after, before_present, after_present, cells } => {
             segment.put(at, CHANGE_ROWS);
             let at = segment.new_struct(at + 1, size::ROWS);
             segment.put(at, u64::from(head.layout) | u64::from(u16::from(op)) << 32);
@@ -639,12 +537,7 @@ fn write_change(
                 }
             }
         }
-        PendingChange::Ddl {
-            database,
-            statement,
-            kind,
-            tables,
-        } => {
+        PendingChange::Ddl { database, statement, kind, tables } => {
             segment.put(at, CHANGE_DDL);
             let at = segment.new_struct(at + 1, size::DDL);
             segment.put_bytes(at, database);
@@ -668,10 +561,7 @@ fn write_cell(segment: &mut Segment<'_>, at: usize, cell: &PendingCell) {
         Image::Before => 0,
         Image::After => 1u64,
     };
-    segment.put(
-        at,
-        u64::from(cell.row) | u64::from(cell.column) << 32 | image << 48,
-    );
+    segment.put(at, u64::from(cell.row) | u64::from(cell.column) << 32 | image << 48);
     segment.put(at + 1, u64::from(u16::from(cell.state)));
     segment.put_bytes(at + 2, cell.payload);
 }

@@ -165,24 +165,14 @@ impl MessageFramer {
         let body_words = total / WORD;
         let mut options = ReaderOptions::new();
         // The constant lets an empty message be looked at.
-        options.traversal_limit_in_words(Some(
-            body_words.saturating_mul(TRAVERSALS_MAX).saturating_add(64),
-        ));
-        let segments = FramedSegments {
-            bytes: Word::words_to_bytes(&self.words),
-            segments: &self.segments,
-        };
-        Ok(Some(Message {
-            reader: Reader::new(segments, options),
-            len_bytes: total,
-        }))
+        options.traversal_limit_in_words(Some(body_words.saturating_mul(TRAVERSALS_MAX).saturating_add(64)));
+        let segments = FramedSegments { bytes: Word::words_to_bytes(&self.words), segments: &self.segments };
+        Ok(Some(Message { reader: Reader::new(segments, options), len_bytes: total }))
     }
 
     /// Reads the header at `start`: the size of its message, and the places of the segments.
     fn header(&mut self) -> Result<Option<usize>, FrameError> {
-        let bytes = Word::words_to_bytes(&self.words)
-            .get(self.start..self.end)
-            .unwrap_or_default();
+        let bytes = Word::words_to_bytes(&self.words).get(self.start..self.end).unwrap_or_default();
         let number = |index: usize| {
             let at = index * 4;
             let raw: Option<[u8; 4]> = bytes.get(at..at + 4).and_then(|raw| raw.try_into().ok());
@@ -207,14 +197,10 @@ impl MessageFramer {
             let from = total;
             total += u64::from(segment_words) * WORD as u64;
             if total > self.message_bytes_max as u64 {
-                return Err(FrameError::TooLarge {
-                    bytes: total,
-                    bytes_max: self.message_bytes_max,
-                });
+                return Err(FrameError::TooLarge { bytes: total, bytes_max: self.message_bytes_max });
             }
             // Below message_bytes_max, which is a usize.
-            self.segments
-                .push((self.start + from as usize, self.start + total as usize));
+            self.segments.push((self.start + from as usize, self.start + total as usize));
         }
         Ok(Some(total as usize))
     }
@@ -230,8 +216,7 @@ impl MessageFramer {
         let capacity = self.words.len() * WORD;
         let wanted = self.wanted.unwrap_or(capacity).next_multiple_of(WORD);
         let bytes = capacity.saturating_mul(2).min(wanted).max(capacity);
-        self.words
-            .resize(bytes / WORD, capnp::word(0, 0, 0, 0, 0, 0, 0, 0));
+        self.words.resize(bytes / WORD, capnp::word(0, 0, 0, 0, 0, 0, 0, 0));
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
@@ -260,11 +245,7 @@ mod tests {
         capnp::serialize::write_message_to_words(&message)
     }
 
-    fn receive(
-        stream: &[u8],
-        piece: usize,
-        framer: &mut MessageFramer,
-    ) -> Result<Vec<String>, FrameError> {
+    fn receive(stream: &[u8], piece: usize, framer: &mut MessageFramer) -> Result<Vec<String>, FrameError> {
         let mut texts = Vec::new();
         for mut rest in stream.chunks(piece) {
             while !rest.is_empty() {
@@ -282,22 +263,13 @@ mod tests {
     #[test]
     fn messages_come_out_whole_however_the_stream_is_cut() {
         let texts = ["", "a", &"x".repeat(1000), &"y".repeat(200_000), "end"].map(str::to_owned);
-        let stream: Vec<u8> = texts
-            .iter()
-            .flat_map(|text| [framed(text), framed_in_two(&format!("{text:9}"))].concat())
-            .collect();
-        let expected: Vec<String> = texts
-            .iter()
-            .flat_map(|text| [text.clone(), format!("{text:9}")])
-            .collect();
+        let stream: Vec<u8> =
+            texts.iter().flat_map(|text| [framed(text), framed_in_two(&format!("{text:9}"))].concat()).collect();
+        let expected: Vec<String> = texts.iter().flat_map(|text| [text.clone(), format!("{text:9}")]).collect();
         for piece in [1, 3, 7, 8, 64, 4096, 65_536, 1 << 20] {
             for buffer in [0, 64, 4096, 1 << 20] {
                 let mut framer = MessageFramer::new(buffer, 1 << 20);
-                assert_eq!(
-                    receive(&stream, piece, &mut framer).as_ref(),
-                    Ok(&expected),
-                    "{piece} {buffer}"
-                );
+                assert_eq!(receive(&stream, piece, &mut framer).as_ref(), Ok(&expected), "{piece} {buffer}");
                 assert_eq!(framer.waiting_bytes(), 0);
                 assert!(framer.buffer_bytes() <= 1 << 20);
             }
@@ -315,11 +287,7 @@ mod tests {
             let count = space.len().min(1000);
             framer.filled(count);
         }
-        assert!(
-            framer.buffer_bytes() <= 256 * 1024,
-            "{}",
-            framer.buffer_bytes()
-        );
+        assert!(framer.buffer_bytes() <= 256 * 1024, "{}", framer.buffer_bytes());
     }
 
     #[test]
@@ -331,26 +299,12 @@ mod tests {
         }
         check(&[0, 2, 0, 0], FrameError::TooManySegments { segments: 513 });
         check(&[255; 8], FrameError::TooManySegments { segments: 1 << 32 });
-        check(
-            &[0, 0, 0, 0, 128, 0, 0, 0],
-            FrameError::TooLarge {
-                bytes: 1032,
-                bytes_max: 1024,
-            },
-        );
-        check(
-            b"GET / HTTP/1.1\r\n",
-            FrameError::TooManySegments {
-                segments: 0x2054_4548,
-            },
-        );
+        check(&[0, 0, 0, 0, 128, 0, 0, 0], FrameError::TooLarge { bytes: 1032, bytes_max: 1024 });
+        check(b"GET / HTTP/1.1\r\n", FrameError::TooManySegments { segments: 0x2054_4548 });
         // Two segments whose sum is too large, before the second size's padding has come.
         check(
             &[1, 0, 0, 0, 1, 0, 0, 0, 255, 255, 255, 255],
-            FrameError::TooLarge {
-                bytes: 16 + 8 + 8 * 0xffff_ffff,
-                bytes_max: 1024,
-            },
+            FrameError::TooLarge { bytes: 16 + 8 + 8 * 0xffff_ffff, bytes_max: 1024 },
         );
     }
 
@@ -358,10 +312,7 @@ mod tests {
     fn a_large_buffer_is_given_back() {
         let mut framer = MessageFramer::new(4096, 1 << 30);
         let text = "z".repeat(KEEP_BYTES_MAX);
-        assert_eq!(
-            receive(&framed(&text), 1 << 20, &mut framer),
-            Ok(vec![text])
-        );
+        assert_eq!(receive(&framed(&text), 1 << 20, &mut framer), Ok(vec![text]));
         framer.space();
         assert_eq!(framer.buffer_bytes(), 4096);
     }
@@ -372,9 +323,7 @@ mod tests {
         for _ in 0..2000 {
             let mut bytes = framed(&"t".repeat(40));
             for _ in 0..4 {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let at = (state >> 33) as usize % bytes.len();
                 bytes[at] = (state >> 20) as u8;
             }
@@ -385,9 +334,7 @@ mod tests {
                 rest = &rest[count..];
                 match framer.message() {
                     Ok(Some(message)) => {
-                        let _ = message
-                            .root::<capnp::text::Reader<'_>>()
-                            .map(|text| text.to_string());
+                        let _ = message.root::<capnp::text::Reader<'_>>().map(|text| text.to_string());
                     }
                     Ok(None) if count == 0 => panic!("no progress"),
                     Ok(None) => {}

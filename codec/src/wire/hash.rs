@@ -45,10 +45,7 @@ mod tests {
     #[test]
     fn values_are_fixed_for_ever() {
         assert_eq!(stable_hash(&[]), 0xefd0_1f60_ba99_2926);
-        assert_eq!(
-            stable_hash(&[b"main", b"shop", b"orders"]),
-            0x7ee5_3b95_d606_4dd5
-        );
+        assert_eq!(stable_hash(&[b"main", b"shop", b"orders"]), 0x7ee5_3b95_d606_4dd5);
     }
 
     #[test]

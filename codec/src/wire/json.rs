@@ -188,9 +188,7 @@ impl Serialize for JsonValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let digits = self.column.digits;
         match self.value {
-            Value::Null | Value::Absent | Value::Masked | Value::Unknown => {
-                serializer.serialize_none()
-            }
+            Value::Null | Value::Absent | Value::Masked | Value::Unknown => serializer.serialize_none(),
             Value::Int(value) => serializer.serialize_i64(value),
             Value::UInt(value) | Value::Bit(value) => serializer.serialize_u64(value),
             Value::Float32(value) => serialize_f32(value, serializer),
@@ -218,20 +216,11 @@ impl Serialize for JsonValue<'_> {
 impl JsonValue<'_> {
     /// Index 0 is the empty string of an invalid value; one beyond the labels can only be a damaged row's.
     fn enum_label(&self, index: u16) -> &str {
-        usize::from(index)
-            .checked_sub(1)
-            .and_then(|index| self.column.labels.get(index))
-            .map_or("", String::as_str)
+        usize::from(index).checked_sub(1).and_then(|index| self.column.labels.get(index)).map_or("", String::as_str)
     }
 
     fn set_labels(&self, bits: u64) -> String {
-        let set = self
-            .column
-            .labels
-            .iter()
-            .take(64)
-            .enumerate()
-            .filter(|(index, _)| bits >> index & 1 == 1);
+        let set = self.column.labels.iter().take(64).enumerate().filter(|(index, _)| bits >> index & 1 == 1);
         let labels: Vec<&str> = set.map(|(_, label)| label.as_str()).collect();
         labels.join(",")
     }
@@ -254,9 +243,7 @@ fn serialize_f64<S: Serializer>(value: f64, serializer: S) -> Result<S::Ok, S::E
 /// The writer prints a float at the width of a double, 0.1 as 0.10000000149011612. The shortest digits of the float
 /// have at most nine places; a double parsed from them prints as those same digits.
 fn serialize_f32<S: Serializer>(value: f32, serializer: S) -> Result<S::Ok, S::Error> {
-    if let Some(integer) =
-        as_integer(f64::from(value)).filter(|integer| integer.abs() < 1 << f32::MANTISSA_DIGITS)
-    {
+    if let Some(integer) = as_integer(f64::from(value)).filter(|integer| integer.abs() < 1 << f32::MANTISSA_DIGITS) {
         return serializer.serialize_i64(integer);
     }
     match value.to_string().parse::<f64>() {
@@ -279,19 +266,10 @@ fn serialize_vector<S: Serializer>(vector: Vector<'_>, serializer: S) -> Result<
     list.end()
 }
 
-fn hex_object<S: Serializer>(
-    key: &'static str,
-    bytes: &[u8],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
+fn hex_object<S: Serializer>(key: &'static str, bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let digit = |nibble: u8| DIGITS[usize::from(nibble & 15)];
-    let hex: String = bytes
-        .iter()
-        .flat_map(|&byte| [digit(byte >> 4), digit(byte)])
-        .collect();
+    let hex: String = bytes.iter().flat_map(|&byte| [digit(byte >> 4), digit(byte)]).collect();
     let mut map = serializer.serialize_map(Some(1))?;
     map.serialize_entry(key, &hex)?;
     map.end()

@@ -86,31 +86,12 @@ pub struct Layout {
 /// Why a layout could not be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
-    #[error(
-        "column {column:?} of {table}: its ordinal {ordinal} is not one of the table's {fields} fields"
-    )]
-    UnknownOrdinal {
-        table: String,
-        column: String,
-        ordinal: u16,
-        fields: usize,
-    },
-    #[error(
-        "column {column:?} of {table}: ordinal {ordinal} holds {field}, but the column is {expected}"
-    )]
-    KindMismatch {
-        table: String,
-        column: String,
-        ordinal: u16,
-        field: String,
-        expected: String,
-    },
+    #[error("column {column:?} of {table}: its ordinal {ordinal} is not one of the table's {fields} fields")]
+    UnknownOrdinal { table: String, column: String, ordinal: u16, fields: usize },
+    #[error("column {column:?} of {table}: ordinal {ordinal} holds {field}, but the column is {expected}")]
+    KindMismatch { table: String, column: String, ordinal: u16, field: String, expected: String },
     #[error("column {column:?} of {table}: ordinal {ordinal} has no IsNull field behind it")]
-    NullFieldMissing {
-        table: String,
-        column: String,
-        ordinal: u16,
-    },
+    NullFieldMissing { table: String, column: String, ordinal: u16 },
     #[error("{table} has used up its {fields} ordinals: a struct holds at most 65535 fields")]
     TooManyFields { table: String, fields: usize },
 }
@@ -137,19 +118,10 @@ impl Layout {
     /// # Errors
     /// Where columns and fields do not belong together.
     pub fn build(request: &LayoutRequest<'_>) -> Result<Self, LayoutError> {
-        let LayoutRequest {
-            destination,
-            database,
-            table,
-            fields,
-            ..
-        } = *request;
+        let LayoutRequest { destination, database, table, fields, .. } = *request;
         let table_name = || format!("{database}.{table}");
         if fields.len() > usize::from(u16::MAX) {
-            return Err(LayoutError::TooManyFields {
-                table: table_name(),
-                fields: fields.len(),
-            });
+            return Err(LayoutError::TooManyFields { table: table_name(), fields: fields.len() });
         }
         let mut allocator = SlotAllocator::new();
         let slots: Vec<u32> = fields
@@ -177,11 +149,7 @@ impl Layout {
                     table: table_name(),
                     column: column.name.clone(),
                     ordinal,
-                    field: if field.retired {
-                        "a retired field".into()
-                    } else {
-                        format!("{:?}", field.kind)
-                    },
+                    field: if field.retired { "a retired field".into() } else { format!("{:?}", field.kind) },
                     expected: format!("{kind:?}"),
                 });
             }
@@ -225,11 +193,7 @@ impl Layout {
             });
         }
 
-        let identity: [&[u8]; 3] = [
-            destination.as_bytes(),
-            database.as_bytes(),
-            table.as_bytes(),
-        ];
+        let identity: [&[u8]; 3] = [destination.as_bytes(), database.as_bytes(), table.as_bytes()];
         let version = request.version.to_le_bytes();
         let mut layout = Self {
             id: request.id,
@@ -237,13 +201,7 @@ impl Layout {
             table: table.to_owned(),
             struct_id: struct_id(destination, database, table),
             version: request.version,
-            file_id: declaration_id(&[
-                b"millstream file",
-                identity[0],
-                identity[1],
-                identity[2],
-                &version,
-            ]),
+            file_id: declaration_id(&[b"millstream file", identity[0], identity[1], identity[2], &version]),
             // One word for each of at most 65535 fields.
             data_words: u16::try_from(allocator.data_words()).unwrap_or(u16::MAX),
             pointers: u16::try_from(allocator.pointers()).unwrap_or(u16::MAX),
@@ -263,12 +221,7 @@ impl Layout {
 /// The id of a table's struct: the same for every version of the table.
 #[cfg(feature = "mysql")]
 pub fn struct_id(destination: &str, database: &str, table: &str) -> u64 {
-    declaration_id(&[
-        b"millstream struct",
-        destination.as_bytes(),
-        database.as_bytes(),
-        table.as_bytes(),
-    ])
+    declaration_id(&[b"millstream struct", destination.as_bytes(), database.as_bytes(), table.as_bytes()])
 }
 
 /// The struct as it is declared: what the text and the compiled nodes both say.
@@ -296,11 +249,7 @@ impl<'a> Declared<'a> {
             .zip(fields)
             .zip(slots)
             .map(|((ordinal, field), &slot)| DeclaredField {
-                name: if field.retired {
-                    names::retired_name(ordinal)
-                } else {
-                    field.name.clone()
-                },
+                name: if field.retired { names::retired_name(ordinal) } else { field.name.clone() },
                 kind: field.kind,
                 slot,
                 column: None,
@@ -313,10 +262,7 @@ impl<'a> Declared<'a> {
         }
         Self {
             struct_name: names::struct_name(&layout.table),
-            annotation_id: declaration_id(&[
-                b"millstream column annotation",
-                &layout.file_id.to_le_bytes(),
-            ]),
+            annotation_id: declaration_id(&[b"millstream column annotation", &layout.file_id.to_le_bytes()]),
             fields: declared,
         }
     }
@@ -393,11 +339,9 @@ pub fn capnp_type(kind: ColumnKind) -> &'static str {
         ColumnKind::Int8 => "Int8",
         ColumnKind::Int16 => "Int16",
         ColumnKind::Int32 => "Int32",
-        ColumnKind::Int64
-        | ColumnKind::Date
-        | ColumnKind::Datetime
-        | ColumnKind::Timestamp
-        | ColumnKind::Time => "Int64",
+        ColumnKind::Int64 | ColumnKind::Date | ColumnKind::Datetime | ColumnKind::Timestamp | ColumnKind::Time => {
+            "Int64"
+        }
         ColumnKind::Uint8 => "UInt8",
         ColumnKind::Uint16 | ColumnKind::Enum | ColumnKind::Year => "UInt16",
         ColumnKind::Uint32 => "UInt32",
@@ -432,10 +376,7 @@ fn mysql_type(column_type: &ColumnType) -> String {
         digits => format!("{name}({digits})"),
     };
     let with_labels = |name: &str, labels: &[String]| {
-        let quoted: Vec<String> = labels
-            .iter()
-            .map(|label| format!("'{}'", label.replace('\'', "''")))
-            .collect();
+        let quoted: Vec<String> = labels.iter().map(|label| format!("'{}'", label.replace('\'', "''"))).collect();
         format!("{name}({})", quoted.join(","))
     };
     match column_type {

@@ -21,11 +21,7 @@ pub enum LayoutMessageError {
     #[error("the layout of {table} has {columns} columns, more than {COLUMNS_MAX}")]
     TooManyColumns { table: String, columns: u32 },
     #[error("the layout of {table} puts column {column:?} at slot {slot}, outside of its struct")]
-    SlotOutside {
-        table: String,
-        column: String,
-        slot: u32,
-    },
+    SlotOutside { table: String, column: String, slot: u32 },
     #[error("the layout of {table} gives column {column:?} no IsNull bit")]
     NullSlotMissing { table: String, column: String },
 }
@@ -40,9 +36,7 @@ impl Layout {
         builder.set_file_id(self.file_id);
         builder.set_data_words(self.data_words);
         builder.set_pointers(self.pointers);
-        let mut columns = builder
-            .reborrow()
-            .init_columns(list_len(self.columns.len()));
+        let mut columns = builder.reborrow().init_columns(list_len(self.columns.len()));
         for (index, column) in (0u32..).zip(&self.columns) {
             write_column(column, columns.reborrow().get(index));
         }
@@ -71,10 +65,7 @@ impl Layout {
         };
         let columns = reader.get_columns()?;
         if columns.len() > COLUMNS_MAX {
-            return Err(LayoutMessageError::TooManyColumns {
-                table: layout.name(),
-                columns: columns.len(),
-            });
+            return Err(LayoutMessageError::TooManyColumns { table: layout.name(), columns: columns.len() });
         }
         for column in columns {
             let column = read_column(column)?;
@@ -89,11 +80,7 @@ impl Layout {
 
     fn check(&self, column: &LayoutColumn) -> Result<(), LayoutMessageError> {
         let data_bits = u64::from(self.data_words) * 64;
-        let outside = |slot| LayoutMessageError::SlotOutside {
-            table: self.name(),
-            column: column.name.clone(),
-            slot,
-        };
+        let outside = |slot| LayoutMessageError::SlotOutside { table: self.name(), column: column.name.clone(), slot };
         let Slot::Data { size_log2 } = slot_of(column.kind) else {
             return match column.slot < u32::from(self.pointers) {
                 true => Ok(()),
@@ -106,10 +93,7 @@ impl Layout {
         match column.null_slot {
             Some(slot) if u64::from(slot) < data_bits => Ok(()),
             Some(slot) => Err(outside(slot)),
-            None => Err(LayoutMessageError::NullSlotMissing {
-                table: self.name(),
-                column: column.name.clone(),
-            }),
+            None => Err(LayoutMessageError::NullSlotMissing { table: self.name(), column: column.name.clone() }),
         }
     }
 
@@ -139,11 +123,8 @@ fn write_column(column: &LayoutColumn, mut builder: column::Builder<'_>) {
 }
 
 fn read_column(reader: column::Reader<'_>) -> Result<LayoutColumn, capnp::Error> {
-    let labels: Vec<String> = reader
-        .get_labels()?
-        .iter()
-        .map(|label| text(label?))
-        .collect::<Result<_, capnp::Error>>()?;
+    let labels: Vec<String> =
+        reader.get_labels()?.iter().map(|label| text(label?)).collect::<Result<_, capnp::Error>>()?;
     let null_slot = reader.get_null_slot();
     Ok(LayoutColumn {
         name: text(reader.get_name()?)?,

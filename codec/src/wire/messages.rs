@@ -18,13 +18,9 @@ pub const PROTOCOL_VERSION: u16 = 1;
 pub enum MessageError {
     #[error("the message is damaged: {0}")]
     Damaged(#[from] capnp::Error),
-    #[error(
-        "the message is of a kind that protocol version {PROTOCOL_VERSION} does not have (union tag {tag})"
-    )]
+    #[error("the message is of a kind that protocol version {PROTOCOL_VERSION} does not have (union tag {tag})")]
     UnknownKind { tag: u16 },
-    #[error(
-        "the message has the value {value} for {field}, which protocol version {PROTOCOL_VERSION} does not have"
-    )]
+    #[error("the message has the value {value} for {field}, which protocol version {PROTOCOL_VERSION} does not have")]
     UnknownValue { field: &'static str, value: u16 },
     #[error(transparent)]
     Layout(#[from] LayoutMessageError),
@@ -113,13 +109,7 @@ pub struct Filter {
 impl Default for Filter {
     /// Everything.
     fn default() -> Self {
-        Self {
-            include: Vec::new(),
-            exclude: Vec::new(),
-            columns: Vec::new(),
-            kinds: Vec::new(),
-            ddl: true,
-        }
+        Self { include: Vec::new(), exclude: Vec::new(), columns: Vec::new(), kinds: Vec::new(), ddl: true }
     }
 }
 
@@ -193,10 +183,7 @@ impl ClientMessage {
             Which::Subscribe(subscribe) => Self::Subscribe(Box::new(Subscribe::read(subscribe?)?)),
             Which::Ack(ack) => {
                 let ack = ack?;
-                Self::Ack {
-                    epoch: ack.get_epoch(),
-                    sequence: ack.get_sequence(),
-                }
+                Self::Ack { epoch: ack.get_epoch(), sequence: ack.get_sequence() }
             }
             Which::Rollback(()) => Self::Rollback,
             Which::Credit(bytes) => Self::Credit(bytes),
@@ -250,30 +237,18 @@ impl Subscribe {
 
 /// An enum's value, where this version of the protocol has it.
 fn known<T>(field: &'static str, value: Result<T, capnp::NotInSchema>) -> Result<T, MessageError> {
-    value.map_err(|unknown| MessageError::UnknownValue {
-        field,
-        value: unknown.0,
-    })
+    value.map_err(|unknown| MessageError::UnknownValue { field, value: unknown.0 })
 }
 
 impl Filter {
     fn write(&self, mut builder: filter::Builder<'_>) {
-        set_texts(
-            builder.reborrow().init_include(list_len(&self.include)),
-            &self.include,
-        );
-        set_texts(
-            builder.reborrow().init_exclude(list_len(&self.exclude)),
-            &self.exclude,
-        );
+        set_texts(builder.reborrow().init_include(list_len(&self.include)), &self.include);
+        set_texts(builder.reborrow().init_exclude(list_len(&self.exclude)), &self.exclude);
         let mut columns = builder.reborrow().init_columns(list_len(&self.columns));
         for (index, column) in (0u32..).zip(&self.columns) {
             let mut builder = columns.reborrow().get(index);
             builder.set_tables(column.tables.as_str());
-            set_texts(
-                builder.init_columns(list_len(&column.columns)),
-                &column.columns,
-            );
+            set_texts(builder.init_columns(list_len(&column.columns)), &column.columns);
         }
         let mut kinds = builder.reborrow().init_kinds(list_len(&self.kinds));
         for (index, &kind) in (0u32..).zip(&self.kinds) {
@@ -285,20 +260,13 @@ impl Filter {
     fn read(reader: filter::Reader<'_>) -> Result<Self, MessageError> {
         let mut columns = Vec::new();
         for column in reader.get_columns()? {
-            columns.push(ColumnFilter {
-                tables: text(column.get_tables()?)?,
-                columns: texts(column.get_columns()?)?,
-            });
+            columns.push(ColumnFilter { tables: text(column.get_tables()?)?, columns: texts(column.get_columns()?)? });
         }
         Ok(Self {
             include: texts(reader.get_include()?)?,
             exclude: texts(reader.get_exclude()?)?,
             columns,
-            kinds: reader
-                .get_kinds()?
-                .iter()
-                .map(|kind| known("kinds", kind))
-                .collect::<Result<_, _>>()?,
+            kinds: reader.get_kinds()?.iter().map(|kind| known("kinds", kind)).collect::<Result<_, _>>()?,
             ddl: reader.get_ddl(),
         })
     }
@@ -331,10 +299,7 @@ impl Start {
             Which::GtidSet(set) => Self::GtidSet(text(set?)?),
             Which::File(file) => {
                 let file = file?;
-                Self::File {
-                    file: text(file.get_file()?)?,
-                    offset: file.get_offset(),
-                }
+                Self::File { file: text(file.get_file()?)?, offset: file.get_offset() }
             }
             Which::TimestampUs(time_us) => Self::TimestampUs(time_us),
         })
@@ -346,28 +311,11 @@ impl Start {
 /// What a server sends, but for batches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerMessage {
-    Welcome {
-        protocol_version: u16,
-        server_version: String,
-        server_id: String,
-    },
-    Subscribed {
-        epoch: u64,
-        position: Position,
-        token: Vec<u8>,
-    },
+    Welcome { protocol_version: u16, server_version: String, server_id: String },
+    Subscribed { epoch: u64, position: Position, token: Vec<u8> },
     Layout(Box<Layout>),
-    Acked {
-        epoch: u64,
-        sequence: u64,
-        position: Position,
-    },
-    SchemaBreak {
-        table: String,
-        field: String,
-        ordinal: u16,
-        reason: String,
-    },
+    Acked { epoch: u64, sequence: u64, position: Position },
+    SchemaBreak { table: String, field: String, ordinal: u16, reason: String },
     Heartbeat(Box<Heartbeat>),
     Error(ErrorMessage),
     Pong(u64),
@@ -399,43 +347,26 @@ impl ServerMessage {
         let mut message = capnp::message::Builder::new_default();
         let mut root = message.init_root::<server_message::Builder<'_>>();
         match self {
-            Self::Welcome {
-                protocol_version,
-                server_version,
-                server_id,
-            } => {
+            Self::Welcome { protocol_version, server_version, server_id } => {
                 let mut builder = root.init_welcome();
                 builder.set_protocol_version(*protocol_version);
                 builder.set_server_version(server_version.as_str());
                 builder.set_server_id(server_id.as_str());
             }
-            Self::Subscribed {
-                epoch,
-                position,
-                token,
-            } => {
+            Self::Subscribed { epoch, position, token } => {
                 let mut builder = root.init_subscribed();
                 builder.set_epoch(*epoch);
                 position.write(builder.reborrow().init_position());
                 builder.set_token(token);
             }
             Self::Layout(layout) => layout.write(root.init_layout()),
-            Self::Acked {
-                epoch,
-                sequence,
-                position,
-            } => {
+            Self::Acked { epoch, sequence, position } => {
                 let mut builder = root.init_acked();
                 builder.set_epoch(*epoch);
                 builder.set_sequence(*sequence);
                 position.write(builder.init_position());
             }
-            Self::SchemaBreak {
-                table,
-                field,
-                ordinal,
-                reason,
-            } => {
+            Self::SchemaBreak { table, field, ordinal, reason } => {
                 let mut builder = root.init_schema_break();
                 builder.set_table(table.as_str());
                 builder.set_field(field.as_str());
@@ -458,9 +389,7 @@ impl ServerMessage {
                 builder.set_retry(error.retry);
             }
             Self::Pong(number) => root.set_pong(*number),
-            Self::Redirect(addresses) => {
-                set_texts(root.init_redirect(list_len(addresses)), addresses)
-            }
+            Self::Redirect(addresses) => set_texts(root.init_redirect(list_len(addresses)), addresses),
             Self::Waiting => root.set_waiting(()),
             Self::RolledBack(position) => position.write(root.init_rolled_back()),
         }
@@ -540,10 +469,6 @@ impl ServerMessage {
 /// The framed `Layout` message, without a copy of the layout.
 pub fn encode_layout(layout: &Layout) -> Vec<u8> {
     let mut message = capnp::message::Builder::new_default();
-    layout.write(
-        message
-            .init_root::<server_message::Builder<'_>>()
-            .init_layout(),
-    );
+    layout.write(message.init_root::<server_message::Builder<'_>>().init_layout());
     framed(&message)
 }

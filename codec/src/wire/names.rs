@@ -15,15 +15,8 @@ pub fn assign_field_name<S: AsRef<str>>(existing: &[S], column: &str) -> String 
         return base;
     }
     // A digit at the end would run into the number: `item1` becomes `item1n2`, never `item12`.
-    let joint = if base.ends_with(|c: char| c.is_ascii_digit()) {
-        "n"
-    } else {
-        ""
-    };
-    (2u32..)
-        .map(|number| format!("{base}{joint}{number}"))
-        .find(|name| free(name))
-        .unwrap_or(base)
+    let joint = if base.ends_with(|c: char| c.is_ascii_digit()) { "n" } else { "" };
+    (2u32..).map(|number| format!("{base}{joint}{number}")).find(|name| free(name)).unwrap_or(base)
 }
 
 /// The Bool field that says whether the value of `field` is NULL.
@@ -110,11 +103,7 @@ fn words(name: &str) -> Vec<String> {
     let mut end = |word: &mut String| {
         if !word.is_empty() {
             let shouted = !word.bytes().any(|byte| byte.is_ascii_lowercase());
-            words.push(if shouted {
-                word.to_ascii_lowercase()
-            } else {
-                word.clone()
-            });
+            words.push(if shouted { word.to_ascii_lowercase() } else { word.clone() });
             word.clear();
         }
     };
@@ -144,24 +133,9 @@ fn push_capitalized(name: &mut String, word: &str) {
 /// The leading capitals made small, except one that begins the next word: `XMLData` becomes `xmlData`.
 fn uncapitalized(word: &str) -> String {
     let capitals = word.bytes().take_while(u8::is_ascii_uppercase).count();
-    let next_is_small = word
-        .as_bytes()
-        .get(capitals)
-        .is_some_and(u8::is_ascii_lowercase);
-    let small = if capitals > 1 && next_is_small {
-        capitals - 1
-    } else {
-        capitals
-    };
-    word.char_indices()
-        .map(|(index, c)| {
-            if index < small {
-                c.to_ascii_lowercase()
-            } else {
-                c
-            }
-        })
-        .collect()
+    let next_is_small = word.as_bytes().get(capitals).is_some_and(u8::is_ascii_lowercase);
+    let small = if capitals > 1 && next_is_small { capitals - 1 } else { capitals };
+    word.char_indices().map(|(index, c)| if index < small { c.to_ascii_lowercase() } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -171,11 +145,7 @@ mod tests {
     #[test]
     fn columns_become_fields() {
         fn check(column: &str, field: &str) {
-            assert_eq!(
-                assign_field_name::<&str>(&[], column),
-                field,
-                "of {column:?}"
-            );
+            assert_eq!(assign_field_name::<&str>(&[], column), field, "of {column:?}");
         }
         check("id", "id");
         check("ID", "id");

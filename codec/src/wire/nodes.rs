@@ -13,8 +13,7 @@ pub(super) fn compile(layout: &Layout, declared: &Declared<'_>) -> Vec<Vec<u8>> 
     let file_name = format!("{}.{}.capnp", layout.database, layout.table).replace('/', "_");
     let count = |text: &str| u32::try_from(text.len()).unwrap_or(0);
     let prefix_length = count(&file_name) + 1;
-    let frame =
-        |message: &Builder<HeapAllocator>| capnp::serialize::write_message_to_words(message);
+    let frame = |message: &Builder<HeapAllocator>| capnp::serialize::write_message_to_words(message);
 
     let mut message = Builder::new_default();
     let mut root = message.init_root::<node::Builder<'_>>();
@@ -69,10 +68,7 @@ fn fill_struct(mut builder: node::struct_::Builder<'_>, layout: &Layout, declare
         if let Some(column) = declared_field.column {
             let mut annotation = field.reborrow().init_annotations(1).get(0);
             annotation.set_id(declared.annotation_id);
-            annotation
-                .reborrow()
-                .init_value()
-                .set_text(column.name.as_str());
+            annotation.reborrow().init_value().set_text(column.name.as_str());
             annotation.init_brand();
         }
         fill_slot(field.init_slot(), declared_field);
@@ -95,11 +91,9 @@ fn fill_type(mut builder: type_::Builder<'_>, kind: FieldKind) {
         ColumnKind::Int8 => builder.set_int8(()),
         ColumnKind::Int16 => builder.set_int16(()),
         ColumnKind::Int32 => builder.set_int32(()),
-        ColumnKind::Int64
-        | ColumnKind::Date
-        | ColumnKind::Datetime
-        | ColumnKind::Timestamp
-        | ColumnKind::Time => builder.set_int64(()),
+        ColumnKind::Int64 | ColumnKind::Date | ColumnKind::Datetime | ColumnKind::Timestamp | ColumnKind::Time => {
+            builder.set_int64(())
+        }
         ColumnKind::Uint8 => builder.set_uint8(()),
         ColumnKind::Uint16 | ColumnKind::Enum | ColumnKind::Year => builder.set_uint16(()),
         ColumnKind::Uint32 => builder.set_uint32(()),
@@ -114,10 +108,7 @@ fn fill_type(mut builder: type_::Builder<'_>, kind: FieldKind) {
         | ColumnKind::Uuid => builder.set_text(()),
         ColumnKind::Data | ColumnKind::Geometry => builder.set_data(()),
         ColumnKind::Vector => builder.init_list().init_element_type().set_float32(()),
-        ColumnKind::Unknown => builder
-            .init_any_pointer()
-            .init_unconstrained()
-            .set_any_kind(()),
+        ColumnKind::Unknown => builder.init_any_pointer().init_unconstrained().set_any_kind(()),
     }
 }
 
@@ -130,11 +121,9 @@ fn fill_default(mut builder: value::Builder<'_>, kind: FieldKind) {
         ColumnKind::Int8 => builder.set_int8(0),
         ColumnKind::Int16 => builder.set_int16(0),
         ColumnKind::Int32 => builder.set_int32(0),
-        ColumnKind::Int64
-        | ColumnKind::Date
-        | ColumnKind::Datetime
-        | ColumnKind::Timestamp
-        | ColumnKind::Time => builder.set_int64(0),
+        ColumnKind::Int64 | ColumnKind::Date | ColumnKind::Datetime | ColumnKind::Timestamp | ColumnKind::Time => {
+            builder.set_int64(0)
+        }
         ColumnKind::Uint8 => builder.set_uint8(0),
         ColumnKind::Uint16 | ColumnKind::Enum | ColumnKind::Year => builder.set_uint16(0),
         ColumnKind::Uint32 => builder.set_uint32(0),

@@ -49,11 +49,7 @@ impl Position {
             file: text(reader.get_file()?)?,
             offset: reader.get_offset(),
             gtid_set: text(reader.get_gtid_set()?)?,
-            open_xa: reader
-                .get_open_xa()?
-                .iter()
-                .map(OpenXa::read)
-                .collect::<capnp::Result<_>>()?,
+            open_xa: reader.get_open_xa()?.iter().map(OpenXa::read).collect::<capnp::Result<_>>()?,
         })
     }
 }
@@ -171,16 +167,7 @@ impl ResumeToken {
         if fields.at != body.len() {
             return Err(TokenError::Garbled { at: fields.at });
         }
-        Ok(Self {
-            destination,
-            position: Position {
-                incarnation,
-                file,
-                offset,
-                gtid_set,
-                open_xa,
-            },
-        })
+        Ok(Self { destination, position: Position { incarnation, file, offset, gtid_set, open_xa } })
     }
 }
 
@@ -206,18 +193,14 @@ struct TokenFields<'a> {
 impl<'a> TokenFields<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], TokenError> {
         let end = self.at.checked_add(length);
-        let bytes = end
-            .and_then(|end| self.body.get(self.at..end))
-            .ok_or(TokenError::Garbled { at: self.at })?;
+        let bytes = end.and_then(|end| self.body.get(self.at..end)).ok_or(TokenError::Garbled { at: self.at })?;
         self.at += length;
         Ok(bytes)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], TokenError> {
         let at = self.at;
-        self.take(N)?
-            .try_into()
-            .map_err(|_| TokenError::Garbled { at })
+        self.take(N)?.try_into().map_err(|_| TokenError::Garbled { at })
     }
 
     fn length(&mut self) -> Result<usize, TokenError> {
@@ -265,13 +248,7 @@ mod tests {
 
     #[test]
     fn token_gives_back_what_it_was_made_of() {
-        for token in [
-            example(),
-            ResumeToken {
-                destination: String::new(),
-                position: Position::default(),
-            },
-        ] {
+        for token in [example(), ResumeToken { destination: String::new(), position: Position::default() }] {
             assert_eq!(ResumeToken::decode(&token.encode()), Ok(token));
         }
     }
@@ -283,16 +260,10 @@ mod tests {
             let mut bad = good.clone();
             bad[at] ^= 0x10;
             assert!(ResumeToken::decode(&bad).is_err(), "byte {at}");
-            assert!(
-                ResumeToken::decode(&good[..at]).is_err(),
-                "first {at} bytes"
-            );
+            assert!(ResumeToken::decode(&good[..at]).is_err(), "first {at} bytes");
         }
         assert_eq!(ResumeToken::decode(&[]), Err(TokenError::Empty));
-        assert_eq!(
-            ResumeToken::decode(&[9, 1]),
-            Err(TokenError::Version { found: 9 })
-        );
+        assert_eq!(ResumeToken::decode(&[9, 1]), Err(TokenError::Version { found: 9 }));
     }
 
     #[test]
@@ -301,9 +272,6 @@ mod tests {
         let mut token = vec![TOKEN_VERSION, 255, 255, 255, 255];
         let hash = token_hash(&token);
         token.extend_from_slice(&hash);
-        assert_eq!(
-            ResumeToken::decode(&token),
-            Err(TokenError::Garbled { at: 5 })
-        );
+        assert_eq!(ResumeToken::decode(&token), Err(TokenError::Garbled { at: 5 }));
     }
 }

@@ -120,12 +120,7 @@ pub enum ReadError {
     #[error("the rows name layout {found}, but are read by layout {expected}")]
     OtherLayout { found: u32, expected: u32 },
     #[error("{op:?} of {count} rows: the {image:?} list has {found}")]
-    Count {
-        op: Op,
-        count: u32,
-        image: Image,
-        found: u32,
-    },
+    Count { op: Op, count: u32, image: Image, found: u32 },
 }
 
 type RowList<'a> = struct_list::Reader<'a, row_struct::Owned>;
@@ -152,14 +147,9 @@ impl<'a> RowsReader<'a> {
     /// Where the message is damaged, or the layout is another one's.
     pub fn new(reader: rows::Reader<'a>, layout: &'a Layout) -> Result<Self, ReadError> {
         if reader.get_layout() != layout.id {
-            return Err(ReadError::OtherLayout {
-                found: reader.get_layout(),
-                expected: layout.id,
-            });
+            return Err(ReadError::OtherLayout { found: reader.get_layout(), expected: layout.id });
         }
-        let op = reader
-            .get_op()
-            .map_err(|unknown| ReadError::UnknownOp { value: unknown.0 })?;
+        let op = reader.get_op().map_err(|unknown| ReadError::UnknownOp { value: unknown.0 })?;
         let count = reader.get_count();
         let list = |image: Image, carried: bool, pointer: capnp::any_pointer::Reader<'a>| {
             if !carried {
@@ -168,12 +158,7 @@ impl<'a> RowsReader<'a> {
             let list: RowList<'a> = pointer.get_as()?;
             match list.len() == count {
                 true => Ok(Some(list)),
-                false => Err(ReadError::Count {
-                    op,
-                    count,
-                    image,
-                    found: list.len(),
-                }),
+                false => Err(ReadError::Count { op, count, image, found: list.len() }),
             }
         };
         Ok(Self {
@@ -232,49 +217,21 @@ impl<'a> RowsReader<'a> {
         self.image(row, Image::After, self.after?, self.after_present)
     }
 
-    fn image(
-        &self,
-        row: u32,
-        image: Image,
-        list: RowList<'a>,
-        present: &'a [u8],
-    ) -> Option<RowReader<'a>> {
+    fn image(&self, row: u32, image: Image, list: RowList<'a>, present: &'a [u8]) -> Option<RowReader<'a>> {
         let fields = list.try_get(row)?.0;
-        let cells = if self.cells.is_empty() {
-            None
-        } else {
-            Some(self.cells_of(row))
-        };
-        Some(RowReader {
-            layout: self.layout,
-            fields,
-            present,
-            image,
-            cells,
-        })
+        let cells = if self.cells.is_empty() { None } else { Some(self.cells_of(row)) };
+        Some(RowReader { layout: self.layout, fields, present, image, cells })
     }
 
     /// Where the row's cells lie: they ascend by row.
     fn cells_of(&self, row: u32) -> RowCells<'a> {
-        let row_at = |index: u32| {
-            self.cells
-                .try_get(index)
-                .map_or(u32::MAX, |cell| cell.get_row())
-        };
+        let row_at = |index: u32| self.cells.try_get(index).map_or(u32::MAX, |cell| cell.get_row());
         let (mut low, mut high) = (0, self.cells.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            if row_at(middle) < row {
-                low = middle + 1
-            } else {
-                high = middle
-            }
+            if row_at(middle) < row { low = middle + 1 } else { high = middle }
         }
-        RowCells {
-            cells: self.cells,
-            first: low,
-            row,
-        }
+        RowCells { cells: self.cells, first: low, row }
     }
 }
 
@@ -291,8 +248,7 @@ impl<'a> RowCells<'a> {
             .map_while(|index| self.cells.try_get(index))
             .take_while(|cell| cell.get_row() == self.row)
             .find(|cell| {
-                usize::from(cell.get_column()) == column
-                    && (cell.get_image() == 0) == (image == Image::Before)
+                usize::from(cell.get_column()) == column && (cell.get_image() == 0) == (image == Image::Before)
             })
     }
 }
@@ -313,15 +269,9 @@ impl<'a> RowReader<'a> {
     }
 
     /// The columns in the order of the table, with their values.
-    pub fn values(
-        &self,
-    ) -> impl Iterator<Item = (&'a LayoutColumn, Result<Value<'a>, ReadError>)> + use<'a> {
+    pub fn values(&self) -> impl Iterator<Item = (&'a LayoutColumn, Result<Value<'a>, ReadError>)> + use<'a> {
         let row = *self;
-        self.layout
-            .columns
-            .iter()
-            .enumerate()
-            .map(move |(index, column)| (column, row.value_of(index, column)))
+        self.layout.columns.iter().enumerate().map(move |(index, column)| (column, row.value_of(index, column)))
     }
 
     /// The value of a column by its index in the layout; `Absent` where there is no such column.
@@ -340,12 +290,7 @@ impl<'a> RowReader<'a> {
     /// # Errors
     /// Where the message is damaged.
     pub fn value_named(&self, name: &str) -> Result<Option<Value<'a>>, ReadError> {
-        match self
-            .layout
-            .columns
-            .iter()
-            .position(|column| column.name == name)
-        {
+        match self.layout.columns.iter().position(|column| column.name == name) {
             Some(index) => self.value(index).map(Some),
             None => Ok(None),
         }
@@ -358,9 +303,7 @@ impl<'a> RowReader<'a> {
     /// Where the message is damaged.
     pub fn invalid_text(&self, index: usize) -> Result<Option<&'a [u8]>, ReadError> {
         match self.cell(index) {
-            Some(cell) if cell.get_state() == Ok(CellState::InvalidText) => {
-                Ok(Some(cell.get_payload()?))
-            }
+            Some(cell) if cell.get_state() == Ok(CellState::InvalidText) => Ok(Some(cell.get_payload()?)),
             _ => Ok(None),
         }
     }
@@ -370,11 +313,7 @@ impl<'a> RowReader<'a> {
     }
 
     fn is_present(&self, index: usize) -> bool {
-        self.present.is_empty()
-            || self
-                .present
-                .get(index / 8)
-                .is_some_and(|byte| byte >> (index % 8) & 1 == 1)
+        self.present.is_empty() || self.present.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
     }
 
     fn value_of(&self, index: usize, column: &'a LayoutColumn) -> Result<Value<'a>, ReadError> {
@@ -406,9 +345,7 @@ impl<'a> RowReader<'a> {
         }
         let text = || -> Result<&'a str, ReadError> {
             let text = capnp::text::Reader::get_from_pointer(&pointer, None)?;
-            text.to_str().map_err(|_| ReadError::NotUtf8 {
-                column: column.name.clone(),
-            })
+            text.to_str().map_err(|_| ReadError::NotUtf8 { column: column.name.clone() })
         };
         Ok(match column.kind {
             ColumnKind::Decimal => Value::Decimal(text()?),
@@ -419,9 +356,7 @@ impl<'a> RowReader<'a> {
             ColumnKind::Uuid => Value::Uuid(text()?),
             ColumnKind::Data => Value::Bytes(pointer.get_data(None)?),
             ColumnKind::Geometry => Value::Geometry(pointer.get_data(None)?),
-            ColumnKind::Vector => {
-                Value::Vector(Vector(FromPointerReader::get_from_pointer(&pointer, None)?))
-            }
+            ColumnKind::Vector => Value::Vector(Vector(FromPointerReader::get_from_pointer(&pointer, None)?)),
             _ => Value::Unknown,
         })
     }
@@ -479,10 +414,7 @@ mod row_struct {
     }
 
     impl HasStructSize for Builder {
-        const STRUCT_SIZE: StructSize = StructSize {
-            data: 0,
-            pointers: 0,
-        };
+        const STRUCT_SIZE: StructSize = StructSize { data: 0, pointers: 0 };
     }
 
     impl Introspect for Owned {
@@ -498,11 +430,7 @@ mod row_struct {
     }
 
     impl SetterInput<Owned> for RowStruct<'_> {
-        fn set_pointer_builder(
-            mut builder: PointerBuilder<'_>,
-            input: Self,
-            canonicalize: bool,
-        ) -> capnp::Result<()> {
+        fn set_pointer_builder(mut builder: PointerBuilder<'_>, input: Self, canonicalize: bool) -> capnp::Result<()> {
             builder.set_struct(&input.0, canonicalize)
         }
     }

@@ -80,10 +80,7 @@ mod tests {
             })
             .collect();
         assert_eq!(got, offsets, "offsets of {sizes:?}");
-        assert_eq!(
-            (slots.data_words(), slots.pointers()),
-            (data_words, pointers)
-        );
+        assert_eq!((slots.data_words(), slots.pointers()), (data_words, pointers));
     }
 
     #[test]

@@ -31,13 +31,7 @@ pub(super) fn capnp_text(layout: &Layout, declared: &Declared<'_>) -> String {
             declared.annotation_id
         ),
     );
-    push(
-        &mut out,
-        format_args!(
-            "struct {} @{:#018x} {{\n",
-            declared.struct_name, layout.struct_id
-        ),
-    );
+    push(&mut out, format_args!("struct {} @{:#018x} {{\n", declared.struct_name, layout.struct_id));
     for (ordinal, field) in declared.fields.iter().enumerate() {
         push_field(&mut out, ordinal, field);
     }
@@ -46,10 +40,7 @@ pub(super) fn capnp_text(layout: &Layout, declared: &Declared<'_>) -> String {
 }
 
 fn push_field(out: &mut String, ordinal: usize, field: &DeclaredField<'_>) {
-    push(
-        out,
-        format_args!("  {} @{ordinal} :{}", field.name, type_name(field.kind)),
-    );
+    push(out, format_args!("  {} @{ordinal} :{}", field.name, type_name(field.kind)));
     if let FieldKind::IsNull(_) = field.kind {
         out.push_str(" = true");
     }
@@ -57,20 +48,11 @@ fn push_field(out: &mut String, ordinal: usize, field: &DeclaredField<'_>) {
         out.push_str(";\n");
         return;
     };
-    push(
-        out,
-        format_args!(
-            " ${COLUMN_ANNOTATION}({});  # {}",
-            literal(&column.name),
-            comment(&column.mysql_type)
-        ),
-    );
+    push(out, format_args!(" ${COLUMN_ANNOTATION}({});  # {}", literal(&column.name), comment(&column.mysql_type)));
     if column.primary_key != 0 {
         push(out, format_args!(", primary key {}", column.primary_key));
     }
-    if let ColumnKind::Date | ColumnKind::Datetime | ColumnKind::Timestamp | ColumnKind::Time =
-        column.kind
-    {
+    if let ColumnKind::Date | ColumnKind::Datetime | ColumnKind::Timestamp | ColumnKind::Time = column.kind {
         out.push_str(", microseconds");
     }
     out.push('\n');
@@ -101,9 +83,7 @@ fn literal(text: &str) -> String {
     for character in text.chars() {
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            '\0'..='\x1f' | '\x7f' => {
-                push(&mut out, format_args!("\\x{:02x}", u32::from(character)))
-            }
+            '\0'..='\x1f' | '\x7f' => push(&mut out, format_args!("\\x{:02x}", u32::from(character))),
             _ => out.push(character),
         }
     }

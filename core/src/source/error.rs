@@ -176,7 +176,9 @@ impl SourceError {
             Self::Registry(_) => "registry_failed",
             Self::Requirements(_) | Self::Config(_) => "source_unsuitable",
             Self::Auth { .. } | Self::Tls { .. } => "source_refused",
-            Self::Io { .. } | Self::HeartbeatTimeout { .. } | Self::Protocol(_) | Self::Server { .. } => "source_unavailable",
+            Self::Io { .. } | Self::HeartbeatTimeout { .. } | Self::Protocol(_) | Self::Server { .. } => {
+                "source_unavailable"
+            }
         }
     }
 

@@ -149,7 +149,9 @@ fn column_type(full: &str, facts: &Facts<'_>) -> Option<ColumnType> {
             let scale = parts.next().flatten().or(facts.scale).unwrap_or(0);
             ColumnType::Decimal { precision: u8::try_from(precision).ok()?, scale: u8::try_from(scale).ok()? }
         }
-        "bit" => ColumnType::Bit { bits: u8::try_from(first().unwrap_or(1)).ok().filter(|bits| (1..=64).contains(bits))? },
+        "bit" => {
+            ColumnType::Bit { bits: u8::try_from(first().unwrap_or(1)).ok().filter(|bits| (1..=64).contains(bits))? }
+        }
         "year" => ColumnType::Year,
         "date" => ColumnType::Date,
         "time" => ColumnType::Time { digits: digits()? },
@@ -309,7 +311,10 @@ mod tests {
         ];
         let key = [vec![Some(b"b".to_vec())], vec![Some(b"a".to_vec())]];
         let table = table_schema("d", "t", &columns, &key).unwrap().unwrap();
-        assert_eq!(table.columns.iter().map(|c| (c.name.as_str(), c.primary_key)).collect::<Vec<_>>(), [("a", 2), ("b", 1)]);
+        assert_eq!(
+            table.columns.iter().map(|c| (c.name.as_str(), c.primary_key)).collect::<Vec<_>>(),
+            [("a", 2), ("b", 1)]
+        );
         assert_eq!(table_schema("d", "t", &[], &[]), Ok(None));
         assert!(table_schema("d", "t", &[vec![None]], &[]).is_err());
     }

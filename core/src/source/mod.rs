@@ -2,11 +2,11 @@
 
 pub mod config;
 pub mod error;
+pub mod file;
 pub mod information_schema;
 pub mod probe;
 pub mod session;
 pub mod start;
-pub mod file;
 pub mod statement;
 pub mod tracker;
 pub mod xa;

@@ -189,10 +189,7 @@ impl Probe {
     }
 
     /// Begins groups and counts what they say. `Some`: the searched transaction begins here.
-    fn track(
-        &mut self,
-        event: &Event<'_>,
-    ) -> Result<Option<FilePosition>, millstream_codec::mysql::error::EventError> {
+    fn track(&mut self, event: &Event<'_>) -> Result<Option<FilePosition>, millstream_codec::mysql::error::EventError> {
         let header = &event.header;
         let mut precise_us = None;
         match header.type_code {
@@ -247,7 +244,9 @@ impl Probe {
             EventType::QUERY | EventType::QUERY_COMPRESSED => {
                 let checksum = self.checksum.unwrap_or_default();
                 let statement = Event::parse(bytes, checksum)
-                    .and_then(|event| QueryEvent::parse(header.type_code, event.body).map(|query| leading_words(&query)))
+                    .and_then(|event| {
+                        QueryEvent::parse(header.type_code, event.body).map(|query| leading_words(&query))
+                    })
                     .unwrap_or_default();
                 let begins = !group.begun && (statement == "BEGIN" || statement.starts_with("XA START"));
                 let ends = match group.begun {

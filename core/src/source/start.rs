@@ -85,7 +85,11 @@ enum Phase {
     /// MariaDB: BINLOG_GTID_POS at our own file and offset must be our own GTIDs.
     Proof,
     /// Bisecting: the first file may be at `low`, is not at or behind `high`.
-    Bisect { low: usize, high: usize, middle: usize },
+    Bisect {
+        low: usize,
+        high: usize,
+        middle: usize,
+    },
     /// Reading one file up to the place.
     Seek,
     Done,
@@ -145,7 +149,9 @@ impl Resolver {
                 self.bisected(low, high, middle, &result)
             }
             (Phase::Seek, Some(Answer::Probe(result))) => self.sought(result),
-            (phase, _) => Err(SourceError::Protocol(format!("the start script has no use for this answer in {phase:?}"))),
+            (phase, _) => {
+                Err(SourceError::Protocol(format!("the start script has no use for this answer in {phase:?}")))
+            }
         }
     }
 

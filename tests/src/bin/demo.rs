@@ -74,17 +74,21 @@ fn run(interrupted: &AtomicBool) -> anyhow::Result<bool> {
     Load::prepare(&server, DATABASE)?;
 
     let (listen, admin) = (free_address(), free_address());
-    let template = std::fs::read_to_string(repository().join("conf/millstreamd.toml")).context("conf/millstreamd.toml")?;
+    let template =
+        std::fs::read_to_string(repository().join("conf/millstreamd.toml")).context("conf/millstreamd.toml")?;
     let daemon = Millstreamd::start_with_config(listen, admin, |data| {
-        configuration(&template, &[
-            ("server", "listen", format!("\"{listen}\"")),
-            ("server", "admin_listen", format!("\"{admin}\"")),
-            ("server", "data_dir", format!("\"{}\"", data.display())),
-            ("[destination]", "name", "\"demo\"".to_owned()),
-            ("destination.source", "servers", format!("[\"{}\"]", server.address())),
-            ("destination.source", "user", "\"cdc\"".to_owned()),
-            ("destination.source", "password", "\"cdc\"".to_owned()),
-        ])
+        configuration(
+            &template,
+            &[
+                ("server", "listen", format!("\"{listen}\"")),
+                ("server", "admin_listen", format!("\"{admin}\"")),
+                ("server", "data_dir", format!("\"{}\"", data.display())),
+                ("[destination]", "name", "\"demo\"".to_owned()),
+                ("destination.source", "servers", format!("[\"{}\"]", server.address())),
+                ("destination.source", "user", "\"cdc\"".to_owned()),
+                ("destination.source", "password", "\"cdc\"".to_owned()),
+            ],
+        )
     })?;
     println!("millstreamd on {listen}, its metrics on http://{admin}/metrics");
     stop_if_interrupted()?;
@@ -95,8 +99,8 @@ fn run(interrupted: &AtomicBool) -> anyhow::Result<bool> {
     let options = LoadOptions {
         writers: WRITERS,
         transactions_per_second: TRANSACTIONS_PER_SECOND,
-        large_every: 800,
-        large_rows: 500,
+        large_every: 600,
+        large_rows: 400,
         ..LoadOptions::new(DATABASE, 1)
     };
     let load = Load::start_prepared(&server, options)?;
@@ -114,9 +118,13 @@ fn run(interrupted: &AtomicBool) -> anyhow::Result<bool> {
     let (checker, latencies_us) = outcome?;
     read?;
     let report = checker.finish(&server)?;
+    let mut commits_us = Histogram::<u64>::new_with_bounds(1, LATENCY_US_MAX, 3)?;
+    for time in ledger.commit_times() {
+        commits_us.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }
     drop(daemon);
     drop(server);
-    Ok(conclude(&report, &latencies_us))
+    Ok(conclude(&report, &latencies_us, &commits_us))
 }
 
 /// Hands each transaction on with the time of its arrival, and acknowledges it.
@@ -191,8 +199,15 @@ fn show(delivery: &Delivery, since: Duration, latency: Duration) {
     let gtid = delivery.id.rsplit(['-', ':']).next().unwrap_or_default();
     println!(
         "{}",
-        paint("2", &format!("{:5.2} s  transaction {gtid}, {} rows, {} us after its commit", since.as_secs_f64(),
-            delivery.changes.len(), latency.as_micros()))
+        paint(
+            "2",
+            &format!(
+                "{:5.2} s  transaction {gtid}, {} rows, {} us after its commit",
+                since.as_secs_f64(),
+                delivery.changes.len(),
+                latency.as_micros()
+            )
+        )
     );
     for change in delivery.changes.iter().take(SHOWN_ROWS_MAX) {
         let code = match change.op.as_str() {
@@ -200,7 +215,11 @@ fn show(delivery: &Delivery, since: Duration, latency: Duration) {
             "update" => "33",
             _ => "31",
         };
-        println!("         {} {}", paint(code, &format!("{:6} {DATABASE}.{}", change.op, change.table)), columns(change));
+        println!(
+            "         {} {}",
+            paint(code, &format!("{:6} {DATABASE}.{}", change.op, change.table)),
+            columns(change)
+        );
     }
     if delivery.changes.len() > SHOWN_ROWS_MAX {
         println!("         ..");
@@ -229,11 +248,13 @@ fn columns(change: &Change) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-fn conclude(report: &Report, latencies_us: &Histogram<u64>) -> bool {
+fn conclude(report: &Report, latencies_us: &Histogram<u64>, commits_us: &Histogram<u64>) -> bool {
     println!();
     for complaint in &report.complaints {
         println!("{complaint}");
     }
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| commits_us.value_at_quantile(quantile));
+    println!("the database itself answered COMMIT after: p50 {p50} us, p99 {p99} us, p99.9 {p999} us");
     let at = |quantile| latencies_us.value_at_quantile(quantile);
     println!(
         "demo: transactions={} rows={} lost={} duplicated={} p50_us={} p99_us={} p999_us={}",
@@ -268,4 +289,3 @@ fn configuration(template: &str, settings: &[(&str, &str, String)]) -> String {
     }
     text
 }
-

@@ -23,7 +23,8 @@ pub fn change_complaint(expected: &[&RowEvent], rows: &[RowLine]) -> Option<Stri
             && row.before == change.before
             && row.after == change.after;
         if !same {
-            let wanted = json!({"op": change.op, "table": change.table, "before": change.before, "after": change.after});
+            let wanted =
+                json!({"op": change.op, "table": change.table, "before": change.before, "after": change.after});
             return Some(format!("change {at}: got {}, expected {wanted}", shown(row)));
         }
         if let Some(before) = before {

@@ -15,11 +15,7 @@ pub fn rows_of(rows: &[RowLine], databases: &[&str]) -> Vec<RowLine> {
 ///
 /// # Errors
 /// Those of the server, or when the script states nothing for it.
-pub fn corpus_complaints(
-    server: &MysqlServer,
-    script: &CorpusScript,
-    rows: &[RowLine],
-) -> anyhow::Result<Vec<String>> {
+pub fn corpus_complaints(server: &MysqlServer, script: &CorpusScript, rows: &[RowLine]) -> anyhow::Result<Vec<String>> {
     let applies = |databases: &mut Vec<&str>| {
         databases.sort_unstable();
         databases.dedup();

@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn a_line_that_is_not_what_it_should_be_is_refused() {
-        assert!(matches!(&parse_lines(format!("{INSERT}\n").as_bytes()).unwrap()[..], [Line::Row(row)] if row.table == "t"));
+        assert!(
+            matches!(&parse_lines(format!("{INSERT}\n").as_bytes()).unwrap()[..], [Line::Row(row)] if row.table == "t")
+        );
         let refused = |from: &str, to: &str| {
             let line = INSERT.replacen(from, to, 1);
             assert_ne!(line, INSERT, "{from}");

@@ -10,6 +10,7 @@ pub struct RandomTable {
     columns: Vec<Column>,
 }
 
+#[derive(Clone)]
 struct Column {
     name: String,
     definition: String,
@@ -68,6 +69,20 @@ impl Dialect {
     }
 }
 
+/// What a session may change about how its rows are logged, one of which holds for a table.
+pub fn random_logging(random: &mut Random, dialect: &Dialect) -> &'static str {
+    let settings: &[&str] = match dialect.kind {
+        Kind::Mysql if dialect.version >= Version(8, 0, 20) => &[
+            "SET binlog_row_value_options = '', binlog_transaction_compression = OFF",
+            "SET binlog_row_value_options = 'PARTIAL_JSON', binlog_transaction_compression = OFF",
+            "SET binlog_row_value_options = 'PARTIAL_JSON', binlog_transaction_compression = ON",
+        ],
+        Kind::Mysql => &["DO 0"],
+        Kind::Mariadb => &["SET GLOBAL log_bin_compress = OFF", "SET GLOBAL log_bin_compress = ON"],
+    };
+    random.pick(settings).unwrap_or(&"DO 0")
+}
+
 /// Before the statements of random tables: no strictness, and the dates that there are not.
 pub const RANDOM_SESSION: &str =
     "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'";
@@ -76,19 +91,34 @@ impl RandomTable {
     pub fn new(random: &mut Random, dialect: &Dialect, name: &str) -> Self {
         let count_max = [12, 12, 12, 40][random.below(4) as usize];
         let count = 1 + random.below(count_max);
-        let columns = (0..count)
-            .map(|index| {
-                let (definition, values) = column(random, dialect);
-                Column { name: format!("c{index}"), definition, values }
-            })
-            .collect();
-        Self { name: name.to_owned(), columns }
+        let mut table = Self { name: name.to_owned(), columns: Vec::new() };
+        for _ in 0..count {
+            let column = table.new_column(random, dialect);
+            table.columns.push(column);
+        }
+        table
+    }
+
+    fn new_column(&self, random: &mut Random, dialect: &Dialect) -> Column {
+        let (definition, values) = column(random, dialect);
+        let taken = |name: &String| self.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+        let name = loop {
+            let number = random.below(100);
+            let name = match random.pick(NAMES).filter(|_| random.below(2) == 0) {
+                Some(name) => (*name).to_owned(),
+                None => format!("c{number}"),
+            };
+            if !taken(&name) {
+                break name;
+            }
+        };
+        Column { name, definition, values }
     }
 
     pub fn create(&self, random: &mut Random, dialect: &Dialect, database: &str) -> String {
         let mut text = format!("CREATE TABLE {database}.{} (id INT NOT NULL PRIMARY KEY", self.name);
         for column in &self.columns {
-            text += &format!(", {} {}", column.name, column.definition);
+            text += &format!(", `{}` {}", column.name, column.definition);
         }
         text += ")";
         // the default is what most columns of the metadata event refer to
@@ -111,15 +141,76 @@ impl RandomTable {
     }
 
     /// Of some of the rows and some of the columns.
-    pub fn update(&self, random: &mut Random, database: &str) -> String {
+    pub fn update(&self, random: &mut Random, dialect: &Dialect, database: &str) -> String {
         let mut sets: Vec<String> = Vec::new();
         for column in &self.columns {
-            if sets.is_empty() || random.below(3) == 0 {
-                sets.push(format!("{} = {}", column.name, column.values.literal(random)));
+            let name = &column.name;
+            if matches!(column.values, Values::Json { .. })
+                && dialect.is(Kind::Mysql, Version(5, 7, 8))
+                && random.below(4) > 0
+            {
+                sets.push(format!("`{name}` = {}", json_change(random, name)));
+            } else if sets.is_empty() || random.below(3) == 0 {
+                sets.push(format!("`{name}` = {}", column.values.literal(random)));
             }
         }
         let rest = random.below(3);
         format!("UPDATE IGNORE {database}.{} SET {} WHERE id % 3 = {rest}", self.name, sets.join(", "))
+    }
+
+    /// A column comes, goes, moves, or gets another type or name. Where the server refuses it, [`Altered::undo`] is due.
+    pub fn alter(&mut self, random: &mut Random, dialect: &Dialect, database: &str) -> Altered<'_> {
+        let before: Vec<Column> = self.columns.clone();
+        let at = random.below(self.columns.len() as u64) as usize;
+        let place = |random: &mut Random, columns: &[Column]| match random.below(3) {
+            0 => " FIRST".to_owned(),
+            1 => random.pick(columns).map_or(String::new(), |column| format!(" AFTER `{}`", column.name)),
+            _ => String::new(),
+        };
+        let action = match random.below(5) {
+            0 if self.columns.len() > 1 => format!("DROP COLUMN `{}`", self.columns.remove(at).name),
+            1 => {
+                let new = self.new_column(random, dialect);
+                let text =
+                    format!("CHANGE COLUMN `{}` `{}` {}", self.columns[at].name, new.name, self.columns[at].definition);
+                self.columns[at].name = new.name;
+                text
+            }
+            2 => {
+                (self.columns[at].definition, self.columns[at].values) = column(random, dialect);
+                let others: Vec<Column> =
+                    before.iter().filter(|column| column.name != self.columns[at].name).cloned().collect();
+                let place = place(random, &others);
+                format!("MODIFY COLUMN `{}` {}{place}", self.columns[at].name, self.columns[at].definition)
+            }
+            _ => {
+                let new = self.new_column(random, dialect);
+                let place = place(random, &self.columns);
+                let text = format!("ADD COLUMN `{}` {}{place}", new.name, new.definition);
+                self.columns.push(new);
+                text
+            }
+        };
+        let statement = format!("ALTER IGNORE TABLE {database}.{} {action}", self.name);
+        let statement = match dialect.kind {
+            Kind::Mysql => statement.replacen("ALTER IGNORE TABLE", "ALTER TABLE", 1),
+            Kind::Mariadb => statement,
+        };
+        Altered { statement, table: self, before }
+    }
+}
+
+/// An ALTER TABLE that the table already reckons with.
+pub struct Altered<'a> {
+    pub statement: String,
+    table: &'a mut RandomTable,
+    before: Vec<Column>,
+}
+
+impl Altered<'_> {
+    /// The server has refused it.
+    pub fn undo(self) {
+        self.table.columns = self.before;
     }
 }
 
@@ -154,7 +245,8 @@ fn kind_of_column(random: &mut Random, dialect: &Dialect) -> Option<(String, Val
             (format!("DECIMAL({precision},{fraction}){sign}"), values)
         }
         6 => {
-            let width = random.pick(&["FLOAT", "DOUBLE", "FLOAT UNSIGNED", "DOUBLE UNSIGNED", "FLOAT(9,3)", "DOUBLE(20,5)"])?;
+            let width =
+                random.pick(&["FLOAT", "DOUBLE", "FLOAT UNSIGNED", "DOUBLE UNSIGNED", "FLOAT(9,3)", "DOUBLE(20,5)"])?;
             ((*width).to_owned(), Values::Float)
         }
         7 => ("YEAR".into(), Values::Year),
@@ -228,9 +320,49 @@ fn labels(random: &mut Random, count_max: u64) -> Vec<String> {
     (0..count).map(|index| format!("'{}{index}'", ["l", "O''", "two words ", "#"][random.below(4) as usize])).collect()
 }
 
+/// Names that are hard for somebody: keywords of Cap'n Proto and Python, and what collides once it is in camel case.
+const NAMES: &[&str] = &[
+    "union",
+    "struct",
+    "schema",
+    "import",
+    "List",
+    "Text",
+    "class",
+    "def",
+    "None",
+    "order_id",
+    "order__id",
+    "orderId",
+    "ORDERID2",
+    "order_id_is_null",
+    "a",
+    "a_is_null",
+    "aIsNull2",
+    "größe in €",
+    "Ж",
+    "日本",
+    "it's",
+    "x.y",
+    "1st",
+    "_",
+    "__",
+    "$",
+    "#",
+    "retired0",
+    "retired1",
+    "which",
+    "initN",
+    "reader",
+    "name\"quoted",
+    "tab\tbed",
+    "a-very-long-name-of-sixty-four-characters-in-all-0123456789-abc",
+];
+
 const LETTERS: &[&str] = &[
-    "a", "Z", "0", " ", "~", "'", "\"", "\\", "\n", "\0", "\u{1a}", "%", "é", "ß", "ÿ", "€", "Œ", "ž", "Ł", "ő", "ş", "Ж", "ё", "Ω", "ώ",
-    "א", "ש", "ع", "ไ", "ა", "Հ", "中", "文", "龍", "の", "カ", "ｶ", "가", "힣", "、", "￦", "🦀", "𝔘", "\u{301}", "\u{feff}",
+    "a", "Z", "0", " ", "~", "'", "\"", "\\", "\n", "\0", "\u{1a}", "%", "é", "ß", "ÿ", "€", "Œ", "ž", "Ł", "ő", "ş",
+    "Ж", "ё", "Ω", "ώ", "א", "ש", "ع", "ไ", "ა", "Հ", "中", "文", "龍", "の", "カ", "ｶ", "가", "힣", "、", "￦", "🦀",
+    "𝔘", "\u{301}", "\u{feff}",
 ];
 
 impl Values {
@@ -247,8 +379,10 @@ impl Values {
             }
             Self::Float => match random.below(4) {
                 0 => integer(random),
-                1 => (*random.pick(&["0e0", "-0e0", "1e-5", "0.1e0", "1e22", "3.4028234e38", "1e-45", "5e-324"]).unwrap_or(&"0"))
-                    .to_owned(),
+                1 => (*random
+                    .pick(&["0e0", "-0e0", "1e-5", "0.1e0", "1e22", "3.4028234e38", "1e-45", "5e-324"])
+                    .unwrap_or(&"0"))
+                .to_owned(),
                 2 => finite(f64::from(f32::from_bits(random.next() as u32))),
                 _ => finite(f64::from_bits(random.next())),
             },
@@ -291,7 +425,8 @@ impl Values {
                 format!("{function}('[{}]')", numbers.join(","))
             }
             Self::Inet6 => {
-                let parts: Vec<String> = (0..8).map(|_| format!("{:x}", (random.next() & 0xffff) >> random.below(17))).collect();
+                let parts: Vec<String> =
+                    (0..8).map(|_| format!("{:x}", (random.next() & 0xffff) >> random.below(17))).collect();
                 format!("'{}'", parts.join(":"))
             }
             Self::Inet4 => format!("'{}.{}.0.{}'", random.below(256), random.below(256), random.below(256)),
@@ -333,8 +468,10 @@ fn date(random: &mut Random) -> String {
     match random.below(6) {
         0 => "0000-00-00".into(),
         1 => format!("{:04}-{:02}-{:02}", random.below(10_000), random.below(13), random.below(32)),
-        2 => (*random.pick(&["1000-01-01", "9999-12-31", "1970-01-01", "2038-01-19", "2024-02-29", "2023-02-31"]).unwrap_or(&""))
-            .to_owned(),
+        2 => (*random
+            .pick(&["1000-01-01", "9999-12-31", "1970-01-01", "2038-01-19", "2024-02-29", "2023-02-31"])
+            .unwrap_or(&""))
+        .to_owned(),
         _ => format!("{:04}-{:02}-{:02}", 1970 + random.below(137), 1 + random.below(12), 1 + random.below(28)),
     }
 }
@@ -365,11 +502,43 @@ fn json(random: &mut Random, depth: u64) -> String {
         8 => format!("[{}]", (0..random.below(40)).map(|_| json(random, 0)).collect::<Vec<_>>().join(", ")),
         _ => {
             let members = (0..count).map(|index| {
-                let (key, value) = (json_text(random), json(random, depth - 1));
-                format!("{}{index}\": {value}", &key[..key.len() - 1])
+                let value = json(random, depth - 1);
+                match random.below(3) {
+                    0 => format!("\"{index}\": {value}"),
+                    1 => format!("\"key{index}\": {value}"),
+                    _ => {
+                        let key = json_text(random);
+                        format!("{}{index}\": {value}", &key[..key.len() - 1])
+                    }
+                }
             });
             format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
         }
+    }
+}
+
+/// A change of a part of a document, which the log may tell as a difference.
+fn json_change(random: &mut Random, name: &str) -> String {
+    let mut path = String::from("$");
+    for _ in 0..1 + random.below(3) {
+        path += &match random.below(4) {
+            0 => format!("[{}]", random.below(6)),
+            1 => "[last]".to_owned(),
+            2 => format!(".\"{}\"", random.below(5)),
+            _ => format!(".\"key{}\"", random.below(3)),
+        };
+    }
+    let depth = random.below(2);
+    let value = json(random, depth).replace('\\', "\\\\").replace('\'', "''");
+    match random.below(5) {
+        0 => format!("JSON_REMOVE(`{name}`, '{path}')"),
+        1 => format!("JSON_REPLACE(`{name}`, '{path}', CAST('{value}' AS JSON))"),
+        2 => format!(
+            "JSON_SET(`{name}`, '{path}', {})",
+            ["'short'", "1", "'a text that is somewhat longer than others'", "NULL"][random.below(4) as usize]
+        ),
+        3 => format!("JSON_REMOVE(JSON_SET(`{name}`, '{path}', CAST('{value}' AS JSON)), '$[0]')"),
+        _ => format!("JSON_SET(`{name}`, '{path}', CAST('{value}' AS JSON))"),
     }
 }
 

@@ -174,9 +174,9 @@ fn replay(rows: &[RowLine]) -> anyhow::Result<BTreeMap<(&str, &str), Vec<Map<Str
     for line in rows {
         let table = tables.entry((&line.database, &line.table)).or_default();
         let at = line.before.as_ref().map(|before| {
-            let found = table.iter().position(|row| {
-                before.iter().all(|(name, value)| row.get(name).is_none_or(|known| known == value))
-            });
+            let found = table
+                .iter()
+                .position(|row| before.iter().all(|(name, value)| row.get(name).is_none_or(|known| known == value)));
             found.with_context(|| format!("{} at {}: no row is {before:?}", line.op, line.pos))
         });
         match (at.transpose()?, &line.after) {
@@ -216,8 +216,7 @@ impl SelectedTable {
                     .iter()
                     .zip(selected)
                     .filter(|(column, text)| {
-                        let value = row.get(&column.name).unwrap_or(&Value::Null);
-                        !column.form.agrees(text.as_deref(), value)
+                        !row.get(&column.name).is_some_and(|value| column.form.agrees(text.as_deref(), value))
                     })
                     .map(|(column, text)| (column, text.clone(), row.get(&column.name).cloned()))
                     .collect::<Vec<_>>()

@@ -96,7 +96,11 @@ mod tests {
             }
         };
         check(json!(null), &[json!(null)], &[json!(0), json!(""), json!(false)]);
-        check(json!({"k": "int", "v": "18446744073709551615"}), &[json!(u64::MAX)], &[json!(-1), json!("18446744073709551615"), json!(null)]);
+        check(
+            json!({"k": "int", "v": "18446744073709551615"}),
+            &[json!(u64::MAX)],
+            &[json!(-1), json!("18446744073709551615"), json!(null)],
+        );
         check(json!({"k": "bit", "v": "5", "width": 3}), &[json!(5)], &[json!("5"), json!(4)]);
         check(json!({"k": "year", "v": "0000"}), &[json!(0)], &[json!("0000"), json!(null), json!(2000)]);
         check(json!({"k": "dec", "v": "1.50"}), &[json!("1.50")], &[json!("1.5"), json!(1.5)]);
@@ -104,7 +108,11 @@ mod tests {
         check(json!({"k": "time", "v": "-838:59:59.000"}), &[json!("-838:59:59.000")], &[json!("-838:59:59")]);
         check(json!({"k": "enum", "i": 2, "v": "b"}), &[json!("b")], &[json!(2)]);
         check(json!({"k": "set", "mask": "3", "v": "a,b"}), &[json!("a,b")], &[json!(["a", "b"]), json!("b,a")]);
-        check(json!({"k": "bytes", "hex": "00ff"}), &[json!({"hex": "00ff"})], &[json!({"hex": "00FF"}), json!("00ff"), json!({"hex": "00"})]);
+        check(
+            json!({"k": "bytes", "hex": "00ff"}),
+            &[json!({"hex": "00ff"})],
+            &[json!({"hex": "00FF"}), json!("00ff"), json!({"hex": "00"})],
+        );
         check(
             json!({"k": "bytes", "hex": "7f000001"}),
             &[json!("127.0.0.1"), json!({"hex": "7f000001"})],
@@ -115,8 +123,20 @@ mod tests {
             &[json!("::1"), json!("00000000-0000-0000-0000-000000000001")],
             &[json!("::2"), json!("00000000-0000-0000-0000-000000000002")],
         );
-        check(json!({"k": "f32", "v": "0.1", "bits": "3dcccccd"}), &[json!(0.1)], &[json!(0.10000000149011612), json!("0.1")]);
-        check(json!({"k": "f64", "v": "0.1", "bits": "3fb999999999999a"}), &[json!(0.1)], &[json!(0.10000000000000002)]);
-        check(json!({"k": "vector", "v": [1.0, -2.5]}), &[json!([1, -2.5])], &[json!([1]), json!([1, 2.5]), json!(null)]);
+        check(
+            json!({"k": "f32", "v": "0.1", "bits": "3dcccccd"}),
+            &[json!(0.1)],
+            &[json!(0.10000000149011612), json!("0.1")],
+        );
+        check(
+            json!({"k": "f64", "v": "0.1", "bits": "3fb999999999999a"}),
+            &[json!(0.1)],
+            &[json!(0.10000000000000002)],
+        );
+        check(
+            json!({"k": "vector", "v": [1.0, -2.5]}),
+            &[json!([1, -2.5])],
+            &[json!([1]), json!([1, 2.5]), json!(null)],
+        );
     }
 }

@@ -32,25 +32,20 @@ enum Comparison {
 impl Condition {
     pub fn holds(&self, kind: Kind, version: Version) -> bool {
         self.alternatives.is_empty()
-            || self
-                .alternatives
-                .iter()
-                .any(|terms| terms.iter().all(|term| term.holds(kind, version)))
+            || self.alternatives.iter().any(|terms| terms.iter().all(|term| term.holds(kind, version)))
     }
 }
 
 impl Term {
     fn holds(&self, kind: Kind, version: Version) -> bool {
         self.kind == kind
-            && self
-                .bound
-                .is_none_or(|(comparison, bound)| match comparison {
-                    Comparison::AtLeast => version >= bound,
-                    Comparison::AtMost => version <= bound,
-                    Comparison::Above => version > bound,
-                    Comparison::Below => version < bound,
-                    Comparison::Exactly => version == bound,
-                })
+            && self.bound.is_none_or(|(comparison, bound)| match comparison {
+                Comparison::AtLeast => version >= bound,
+                Comparison::AtMost => version <= bound,
+                Comparison::Above => version > bound,
+                Comparison::Below => version < bound,
+                Comparison::Exactly => version == bound,
+            })
     }
 }
 
@@ -59,18 +54,11 @@ impl FromStr for Condition {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.trim().is_empty() {
-            return Ok(Self {
-                alternatives: Vec::new(),
-            });
+            return Ok(Self { alternatives: Vec::new() });
         }
         let alternatives = text
             .split('|')
-            .map(|terms| {
-                terms
-                    .split('&')
-                    .map(parse_term)
-                    .collect::<Result<Vec<_>, _>>()
-            })
+            .map(|terms| terms.split('&').map(parse_term).collect::<Result<Vec<_>, _>>())
             .collect::<Result<Vec<_>, _>>()
             .with_context(|| format!("condition {text:?}"))?;
         Ok(Self { alternatives })
@@ -79,9 +67,7 @@ impl FromStr for Condition {
 
 fn parse_term(text: &str) -> anyhow::Result<Term> {
     let text = text.trim();
-    let name_bytes = text
-        .find(|c: char| !c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
+    let name_bytes = text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (name, bound) = text.split_at(name_bytes);
     let kind = match name {
         "mysql" => Kind::Mysql,
@@ -101,10 +87,7 @@ fn parse_term(text: &str) -> anyhow::Result<Term> {
     ];
     for (sign, comparison) in comparisons {
         if let Some(version) = bound.strip_prefix(sign) {
-            return Ok(Term {
-                kind,
-                bound: Some((comparison, version.trim().parse()?)),
-            });
+            return Ok(Term { kind, bound: Some((comparison, version.trim().parse()?)) });
         }
     }
     bail!("no comparison in {text:?}")
@@ -118,11 +101,7 @@ mod tests {
     fn a_condition_holds_for_the_servers_that_it_names() {
         let check = |condition: &str, kind: Kind, version: &str, expected: bool| {
             let parsed: Condition = condition.parse().unwrap();
-            assert_eq!(
-                parsed.holds(kind, version.parse().unwrap()),
-                expected,
-                "{condition:?} for {kind:?} {version}"
-            );
+            assert_eq!(parsed.holds(kind, version.parse().unwrap()), expected, "{condition:?} for {kind:?} {version}");
         };
         check("", Kind::Mysql, "9.7.4", true);
         check("mysql", Kind::Mysql, "5.6.24", true);
@@ -134,24 +113,9 @@ mod tests {
         check("mariadb|mysql<8", Kind::Mysql, "8", false);
         check("mariadb|mysql<8", Kind::Mariadb, "11.8.6", true);
         check("mysql>=5.6.5&mysql>=8.0", Kind::Mysql, "5.7.29", false);
-        check(
-            "mysql>=5.6.5 & mysql<=8.0 | mariadb=10.5.23",
-            Kind::Mysql,
-            "5.7.29",
-            true,
-        );
-        check(
-            "mysql>=5.6.5 & mysql<=8.0 | mariadb=10.5.23",
-            Kind::Mariadb,
-            "10.5.23",
-            true,
-        );
-        check(
-            "mysql>=5.6.5 & mysql<=8.0 | mariadb=10.5.23",
-            Kind::Mariadb,
-            "10.5.22",
-            false,
-        );
+        check("mysql>=5.6.5 & mysql<=8.0 | mariadb=10.5.23", Kind::Mysql, "5.7.29", true);
+        check("mysql>=5.6.5 & mysql<=8.0 | mariadb=10.5.23", Kind::Mariadb, "10.5.23", true);
+        check("mysql>=5.6.5 & mysql<=8.0 | mariadb=10.5.23", Kind::Mariadb, "10.5.22", false);
     }
 
     #[test]

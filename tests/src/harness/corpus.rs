@@ -111,31 +111,19 @@ fn load_folder(folder: &Path, own: bool) -> anyhow::Result<Vec<CorpusScript>> {
 fn load_script(path: &Path, own: bool) -> anyhow::Result<CorpusScript> {
     let script = SqlScript::load(path)?;
     let answers = path.with_extension("expected.jsonl");
-    let content =
-        std::fs::read_to_string(&answers).with_context(|| answers.display().to_string())?;
+    let content = std::fs::read_to_string(&answers).with_context(|| answers.display().to_string())?;
     let lines = content
         .lines()
         .enumerate()
-        .map(|(index, line)| {
-            parse_line(line).with_context(|| format!("{}:{}", answers.display(), index + 1))
-        })
+        .map(|(index, line)| parse_line(line).with_context(|| format!("{}:{}", answers.display(), index + 1)))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let answers = if lines.iter().all(|line| line.contains_key("case")) {
         Answers::Values(lines.iter().map(type_case).collect::<anyhow::Result<_>>()?)
     } else {
         Answers::Changes(lines.iter().map(row_event).collect::<anyhow::Result<_>>()?)
     };
-    let name = path
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    Ok(CorpusScript {
-        name,
-        own,
-        script,
-        answers,
-    })
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(CorpusScript { name, own, script, answers })
 }
 
 fn parse_line(line: &str) -> anyhow::Result<Map<String, Value>> {
@@ -161,9 +149,7 @@ fn type_case(line: &Map<String, Value>) -> anyhow::Result<TypeCase> {
 fn row_event(line: &Map<String, Value>) -> anyhow::Result<RowEvent> {
     let number = |key: &str| line.get(key).and_then(Value::as_u64);
     let name = text(line, "table")?;
-    let (database, table) = name
-        .split_once('.')
-        .context("a table without its database")?;
+    let (database, table) = name.split_once('.').context("a table without its database")?;
     Ok(RowEvent {
         op: text(line, "op")?,
         database: database.to_owned(),
@@ -172,25 +158,15 @@ fn row_event(line: &Map<String, Value>) -> anyhow::Result<RowEvent> {
         after: line.get("after").and_then(Value::as_object).cloned(),
         transaction: number("tx").context("no tx")?,
         log_order: number("log_n").or(number("n")).context("no n")?,
-        rolled_back_xa: line
-            .get("rolled_back_xa")
-            .and_then(Value::as_bool)
-            .unwrap_or(false),
+        rolled_back_xa: line.get("rolled_back_xa").and_then(Value::as_bool).unwrap_or(false),
         servers: servers(line)?,
     })
 }
 
 fn text(line: &Map<String, Value>, key: &str) -> anyhow::Result<String> {
-    Ok(line
-        .get(key)
-        .and_then(Value::as_str)
-        .with_context(|| format!("no {key}"))?
-        .to_owned())
+    Ok(line.get(key).and_then(Value::as_str).with_context(|| format!("no {key}"))?.to_owned())
 }
 
 fn servers(line: &Map<String, Value>) -> anyhow::Result<Condition> {
-    line.get("servers")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .parse()
+    line.get("servers").and_then(Value::as_str).unwrap_or_default().parse()
 }

@@ -25,14 +25,8 @@ pub enum Flavour {
 }
 
 impl Flavour {
-    pub const ALL: [Flavour; 6] = [
-        Self::Mysql97,
-        Self::Mariadb118,
-        Self::Mariadb1011,
-        Self::Mysql57,
-        Self::Mysql56,
-        Self::Mariadb105,
-    ];
+    pub const ALL: [Flavour; 6] =
+        [Self::Mysql97, Self::Mariadb118, Self::Mariadb1011, Self::Mysql57, Self::Mysql56, Self::Mariadb105];
 
     /// Its name in `scripts/servers.sh` and in the cache folder.
     pub fn name(self) -> &'static str {
@@ -54,10 +48,7 @@ impl Flavour {
     }
 
     pub(super) fn ordinal(self) -> usize {
-        Self::ALL
-            .iter()
-            .position(|flavour| *flavour == self)
-            .expect("ALL names every flavour")
+        Self::ALL.iter().position(|flavour| *flavour == self).expect("ALL names every flavour")
     }
 
     pub(super) fn folder(self) -> PathBuf {
@@ -66,11 +57,7 @@ impl Flavour {
 
     /// The version in the cache; `None` when this server is not there.
     pub fn version(self) -> Option<Version> {
-        std::fs::read_to_string(self.folder().join("VERSION"))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
+        std::fs::read_to_string(self.folder().join("VERSION")).ok()?.trim().parse().ok()
     }
 
     pub fn is_available(self) -> bool {
@@ -101,9 +88,7 @@ impl FromStr for Version {
         let mut parts = [0u32; 3];
         for (count, part) in text.split('.').enumerate() {
             anyhow::ensure!(count < 3, "more than three parts in the version {text:?}");
-            parts[count] = part
-                .parse()
-                .map_err(|_| anyhow::anyhow!("not a version: {text:?}"))?;
+            parts[count] = part.parse().map_err(|_| anyhow::anyhow!("not a version: {text:?}"))?;
         }
         Ok(Version(parts[0], parts[1], parts[2]))
     }
@@ -116,8 +101,7 @@ mod tests {
     #[test]
     fn versions_compare_by_number_not_by_text() {
         let check = |smaller: &str, greater: &str| {
-            let (smaller, greater): (Version, Version) =
-                (smaller.parse().unwrap(), greater.parse().unwrap());
+            let (smaller, greater): (Version, Version) = (smaller.parse().unwrap(), greater.parse().unwrap());
             assert!(smaller < greater, "{smaller} < {greater}");
         };
         check("9.7.4", "10.5");

@@ -34,10 +34,7 @@ impl MysqlServer {
             eprintln!("not run: {flavour} is not here (make servers)");
             return Ok(None);
         };
-        let folder = tempfile::Builder::new()
-            .prefix("millstream-")
-            .tempdir()
-            .context("making a folder")?;
+        let folder = tempfile::Builder::new().prefix("millstream-").tempdir().context("making a folder")?;
         let mut server = Self {
             flavour,
             port: 0,
@@ -111,9 +108,7 @@ impl MysqlServer {
     /// # Errors
     /// The first error of the server, with its statement.
     pub fn sql(&self, statements: &str) -> anyhow::Result<()> {
-        self.session()?
-            .run(statements)
-            .with_context(|| format!("on {}", self.name()))
+        self.session()?.run(statements).with_context(|| format!("on {}", self.name()))
     }
 
     /// Runs one statement on a connection of its own, and answers with its rows.
@@ -121,9 +116,7 @@ impl MysqlServer {
     /// # Errors
     /// The error of the server.
     pub fn query(&self, statement: &str) -> anyhow::Result<ResultSet> {
-        self.session()?
-            .query(statement)
-            .with_context(|| format!("on {}", self.name()))
+        self.session()?.query(statement).with_context(|| format!("on {}", self.name()))
     }
 
     /// The single value of a query; `None` is NULL.
@@ -132,11 +125,7 @@ impl MysqlServer {
     /// The error of the server, or when there is not exactly one row.
     pub fn value(&self, statement: &str) -> anyhow::Result<Option<String>> {
         let set = self.query(statement)?;
-        anyhow::ensure!(
-            set.rows.len() == 1,
-            "{} rows for {statement}",
-            set.rows.len()
-        );
+        anyhow::ensure!(set.rows.len() == 1, "{} rows for {statement}", set.rows.len());
         Ok(set.text(0, 0))
     }
 
@@ -154,10 +143,7 @@ impl MysqlServer {
     /// The error of the server.
     pub fn binlog_files(&self) -> anyhow::Result<Vec<PathBuf>> {
         let set = self.query("SHOW BINARY LOGS")?;
-        Ok((0..set.rows.len())
-            .filter_map(|row| set.text(row, 0))
-            .map(|name| self.datadir().join(name))
-            .collect())
+        Ok((0..set.rows.len()).filter_map(|row| set.text(row, 0)).map(|name| self.datadir().join(name)).collect())
     }
 
     /// Where the binlog ends: file name and offset.
@@ -166,11 +152,7 @@ impl MysqlServer {
     /// The error of the server.
     pub fn binlog_end(&self) -> anyhow::Result<(String, u64)> {
         let renamed = self.kind() == Kind::Mysql && self.version >= Version(8, 2, 0);
-        let set = self.query(if renamed {
-            "SHOW BINARY LOG STATUS"
-        } else {
-            "SHOW MASTER STATUS"
-        })?;
+        let set = self.query(if renamed { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" })?;
         anyhow::ensure!(set.rows.len() == 1, "the binlog is off");
         let file = set.text(0, 0).context("no file name")?;
         let offset = set.text(0, 1).context("no offset")?.parse()?;
@@ -236,10 +218,7 @@ impl MysqlServer {
         let mut arguments = vec![port.as_str(), "--owner", owner.as_str()];
         arguments.extend(self.options.iter().map(String::as_str));
         let line = self.script(&["start", self.flavour.name()], &arguments)?;
-        for (key, value) in line
-            .split_whitespace()
-            .filter_map(|word| word.split_once('='))
-        {
+        for (key, value) in line.split_whitespace().filter_map(|word| word.split_once('=')) {
             match key {
                 "port" => self.port = value.parse().context("the port of the server")?,
                 "socket" => self.socket = value.into(),
@@ -260,11 +239,7 @@ impl MysqlServer {
             .output()
             .context("running scripts/servers.sh")?;
         if !output.status.success() {
-            bail!(
-                "servers.sh {}: {}",
-                before.join(" "),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("servers.sh {}: {}", before.join(" "), String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }

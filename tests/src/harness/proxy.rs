@@ -117,7 +117,9 @@ impl Shared {
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             let cut_at = self.cut_at_bytes.load(Ordering::Relaxed);
             for (from, to, bytes_max) in [(&client, &server, u64::MAX), (&server, &client, cut_at)] {
-                let (Ok(from), Ok(to), Ok(kept)) = (from.try_clone(), to.try_clone(), from.try_clone()) else { continue };
+                let (Ok(from), Ok(to), Ok(kept)) = (from.try_clone(), to.try_clone(), from.try_clone()) else {
+                    continue;
+                };
                 lock(&self.connections).push(kept);
                 let own = self.clone();
                 std::thread::spawn(move || own.copy(from, to, bytes_max));

@@ -66,7 +66,8 @@ impl RawClient {
     /// # Errors
     /// When nobody listens.
     pub fn connect(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).context("connecting to millstreamd")?;
+        let stream =
+            TcpStream::connect_timeout(&address, Duration::from_secs(5)).context("connecting to millstreamd")?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
@@ -103,8 +104,12 @@ impl RawClient {
     ///
     /// # Errors
     /// When the server says something else.
-    pub fn subscribe(address: SocketAddr, request: Subscribe) -> anyhow::Result<Result<(Self, Subscribed), ErrorMessage>> {
-        let mut client = Self::hello(address, "", "")?.map_err(|error| anyhow::anyhow!("refused: {}", error.message))?;
+    pub fn subscribe(
+        address: SocketAddr,
+        request: Subscribe,
+    ) -> anyhow::Result<Result<(Self, Subscribed), ErrorMessage>> {
+        let mut client =
+            Self::hello(address, "", "")?.map_err(|error| anyhow::anyhow!("refused: {}", error.message))?;
         client.send(&ClientMessage::Subscribe(Box::new(request)))?;
         let until = Instant::now() + Duration::from_secs(20);
         loop {
@@ -257,7 +262,10 @@ fn read_batch(
     let mut complete = Vec::new();
     for fragment in batch.get_fragments()?.iter() {
         let sequence = fragment.get_sequence();
-        ensure!(fragment.get_begin() != open.contains_key(&sequence), "{sequence}: begin does not fit what came before");
+        ensure!(
+            fragment.get_begin() != open.contains_key(&sequence),
+            "{sequence}: begin does not fit what came before"
+        );
         let changes = open.entry(sequence).or_default();
         let truncate_to = fragment.get_truncate_to();
         changes.retain(|(event, _)| *event < truncate_to);

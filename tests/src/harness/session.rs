@@ -26,9 +26,7 @@ impl ResultSet {
     /// # Panics
     /// When there is no such row or column.
     pub fn text(&self, row: usize, column: usize) -> Option<String> {
-        self.rows[row][column]
-            .as_ref()
-            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        self.rows[row][column].as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 }
 
@@ -46,10 +44,7 @@ pub struct Session {
 impl Session {
     pub(super) fn open(socket: PathBuf) -> anyhow::Result<Self> {
         Self::open_with(
-            OptsBuilder::default()
-                .socket(Some(socket.to_string_lossy()))
-                .user(Some("cdc"))
-                .pass(Some("cdc")),
+            OptsBuilder::default().socket(Some(socket.to_string_lossy())).user(Some("cdc")).pass(Some("cdc")),
         )
     }
 
@@ -61,10 +56,7 @@ impl Session {
         let thread = std::thread::Builder::new()
             .name("sql-session".into())
             .spawn(move || {
-                let runtime = match tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                {
+                let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                     Ok(runtime) => runtime,
                     Err(error) => return drop(ready.send(Err(error.into()))),
                 };
@@ -72,10 +64,7 @@ impl Session {
             })
             .context("starting the thread of a session")?;
         opened.recv().context("the session's thread ended")??;
-        Ok(Self {
-            requests: Some(requests),
-            thread: Some(thread),
-        })
+        Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
 
     /// Runs one statement.
@@ -94,25 +83,12 @@ impl Session {
         let (answer, answered) = mpsc::channel();
         self.requests
             .as_ref()
-            .and_then(|requests| {
-                requests
-                    .send(Request {
-                        statement: statement.to_vec(),
-                        answer,
-                    })
-                    .ok()
-            })
+            .and_then(|requests| requests.send(Request { statement: statement.to_vec(), answer }).ok())
             .ok_or_else(|| anyhow!("the session has ended"))?;
-        answered
-            .recv()
-            .context("the session has ended")?
-            .with_context(|| {
-                let text = String::from_utf8_lossy(statement);
-                format!(
-                    "in the statement: {}",
-                    text.chars().take(300).collect::<String>()
-                )
-            })
+        answered.recv().context("the session has ended")?.with_context(|| {
+            let text = String::from_utf8_lossy(statement);
+            format!("in the statement: {}", text.chars().take(300).collect::<String>())
+        })
     }
 
     /// Runs many statements, separated by `;`, up to the first that fails.
@@ -147,9 +123,7 @@ async fn serve(
             connection
         }
         Err(error) => {
-            let _ = ready.send(Err(
-                anyhow::Error::from(error).context("connecting to the server")
-            ));
+            let _ = ready.send(Err(anyhow::Error::from(error).context("connecting to the server")));
             return;
         }
     };
@@ -162,25 +136,15 @@ async fn serve(
 
 async fn execute(connection: &mut Conn, statement: Vec<u8>) -> mysql_async::Result<ResultSet> {
     let mut result = connection.query_iter(statement).await?;
-    let mut set = ResultSet {
-        affected_rows: result.affected_rows(),
-        ..ResultSet::default()
-    };
+    let mut set = ResultSet { affected_rows: result.affected_rows(), ..ResultSet::default() };
     let mut first = true;
     // a CALL answers with several sets: the first one counts, the others are read and dropped
     while !result.is_empty() {
-        let columns = result
-            .columns_ref()
-            .iter()
-            .map(|column| column.name_str().into_owned())
-            .collect::<Vec<_>>();
+        let columns = result.columns_ref().iter().map(|column| column.name_str().into_owned()).collect::<Vec<_>>();
         let rows: Vec<Row> = result.collect().await?;
         if first && !columns.is_empty() {
             set.columns = columns;
-            set.rows = rows
-                .into_iter()
-                .map(|row| row.unwrap().into_iter().map(printed).collect())
-                .collect();
+            set.rows = rows.into_iter().map(|row| row.unwrap().into_iter().map(printed).collect()).collect();
             first = false;
         }
     }

@@ -67,23 +67,12 @@ impl SqlScript {
             {
                 let (word, rest) = directive.split_once(' ').unwrap_or((directive, ""));
                 match word {
-                    "if" => {
-                        conditions.push(rest.parse().with_context(|| format!("line {number}"))?)
-                    }
+                    "if" => conditions.push(rest.parse().with_context(|| format!("line {number}"))?),
                     "endif" => {
-                        conditions
-                            .pop()
-                            .with_context(|| format!("line {number}: @endif without @if"))?;
+                        conditions.pop().with_context(|| format!("line {number}: @endif without @if"))?;
                     }
-                    "delim" if !rest.trim().is_empty() => {
-                        splitter.delimiter = rest.trim().to_owned()
-                    }
-                    "session" => {
-                        session = rest
-                            .trim()
-                            .parse()
-                            .with_context(|| format!("line {number}: @session"))?
-                    }
+                    "delim" if !rest.trim().is_empty() => splitter.delimiter = rest.trim().to_owned(),
+                    "session" => session = rest.trim().parse().with_context(|| format!("line {number}: @session"))?,
                     "may-fail" => may_fail = true,
                     // stated for other readers of the file
                     "expect" => {}
@@ -92,24 +81,12 @@ impl SqlScript {
                 continue;
             }
             splitter.push_line(line, number, |line, statement| {
-                steps.push(Step {
-                    line,
-                    session,
-                    may_fail,
-                    conditions: conditions.clone(),
-                    statement,
-                });
+                steps.push(Step { line, session, may_fail, conditions: conditions.clone(), statement });
                 may_fail = false;
             });
         }
         splitter.finish(|line, statement| {
-            steps.push(Step {
-                line,
-                session,
-                may_fail,
-                conditions: conditions.clone(),
-                statement,
-            });
+            steps.push(Step { line, session, may_fail, conditions: conditions.clone(), statement });
         })?;
         if !conditions.is_empty() {
             bail!("{} @if without @endif", conditions.len());
@@ -123,19 +100,13 @@ impl SqlScript {
         let mut report = RunReport::default();
         let mut sessions: BTreeMap<u32, Session> = BTreeMap::new();
         for step in &self.steps {
-            if !step
-                .conditions
-                .iter()
-                .all(|condition| condition.holds(server.kind(), server.version))
-            {
+            if !step.conditions.iter().all(|condition| condition.holds(server.kind(), server.version)) {
                 report.skipped += 1;
                 continue;
             }
             let session = match sessions.entry(step.session) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(server.session()?)
-                }
+                std::collections::btree_map::Entry::Vacant(entry) => entry.insert(server.session()?),
             };
             match session.query(&step.statement) {
                 Ok(_) => report.executed += 1,
@@ -179,12 +150,7 @@ struct Splitter {
 
 impl Splitter {
     fn new() -> Self {
-        Self {
-            delimiter: ";".to_owned(),
-            inside: Inside::Nothing,
-            statement: String::new(),
-            first_line: 0,
-        }
+        Self { delimiter: ";".to_owned(), inside: Inside::Nothing, statement: String::new(), first_line: 0 }
     }
 
     fn between_statements(&self) -> bool {
@@ -203,9 +169,7 @@ impl Splitter {
                         continue;
                     }
                     // MySQL wants a blank after the two dashes
-                    let dashes = rest
-                        .strip_prefix("--")
-                        .is_some_and(|r| r.is_empty() || r.starts_with([' ', '\t']));
+                    let dashes = rest.strip_prefix("--").is_some_and(|r| r.is_empty() || r.starts_with([' ', '\t']));
                     if c == '#' || dashes {
                         break;
                     }
@@ -242,10 +206,7 @@ impl Splitter {
 
     fn finish(mut self, mut emit: impl FnMut(usize, String)) -> anyhow::Result<()> {
         if self.inside != Inside::Nothing {
-            bail!(
-                "the statement of line {} ends inside a quote or a comment",
-                self.first_line
-            );
+            bail!("the statement of line {} ends inside a quote or a comment", self.first_line);
         }
         self.emit(&mut emit);
         Ok(())
@@ -273,10 +234,7 @@ mod tests {
         check("a; b;\nc", &["a", "b", "c"]);
         check("a\n b\n;", &["a\n b"]);
         check("x 'a;b' \"c;d\" `e;f`; y", &["x 'a;b' \"c;d\" `e;f`", "y"]);
-        check(
-            r"x 'it''s;' ; y '\';' ; z '\\'; w",
-            &["x 'it''s;'", r"y '\';'", r"z '\\'", "w"],
-        );
+        check(r"x 'it''s;' ; y '\';' ; z '\\'; w", &["x 'it''s;'", r"y '\';'", r"z '\\'", "w"]);
         check("a -- b; c\n; d # e;\n;f --g;", &["a", "d", "f --g"]);
         check("a /* ; \n ; */ b; c", &["a /* ; \n ; */ b", "c"]);
         check("x 'two\nlines;'; y", &["x 'two\nlines;'", "y"]);
@@ -296,15 +254,7 @@ mod tests {
         let steps: Vec<_> = script
             .steps
             .iter()
-            .map(|s| {
-                (
-                    s.line,
-                    s.session,
-                    s.may_fail,
-                    s.conditions.len(),
-                    s.statement.as_str(),
-                )
-            })
+            .map(|s| (s.line, s.session, s.may_fail, s.conditions.len(), s.statement.as_str()))
             .collect();
         assert_eq!(
             steps,
@@ -322,14 +272,9 @@ mod tests {
 
     #[test]
     fn a_script_that_is_not_closed_or_not_understood_is_refused() {
-        for text in [
-            "-- @if mysql\na;",
-            "-- @endif",
-            "-- @sesion 1",
-            "-- @session x",
-            "-- @delim",
-            "-- @if oracle\n-- @endif",
-        ] {
+        for text in
+            ["-- @if mysql\na;", "-- @endif", "-- @sesion 1", "-- @session x", "-- @delim", "-- @if oracle\n-- @endif"]
+        {
             assert!(SqlScript::parse(text).is_err(), "{text:?}");
         }
     }

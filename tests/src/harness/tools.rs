@@ -6,25 +6,19 @@ use super::flavour::{Flavour, Kind};
 
 /// The root of the checkout.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the package lies in the checkout")
-        .to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the checkout").to_path_buf()
 }
 
 /// What `scripts/setup.sh` and `scripts/servers.sh` fill.
 pub fn cache_folder() -> PathBuf {
     match std::env::var_os("MILLSTREAM_CACHE") {
         Some(folder) => folder.into(),
-        None => {
-            PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/millstream")
-        }
+        None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/millstream"),
     }
 }
 
 pub(super) fn servers_folder() -> PathBuf {
-    std::env::var_os("MILLSTREAM_SERVERS")
-        .map_or_else(|| cache_folder().join("servers"), PathBuf::from)
+    std::env::var_os("MILLSTREAM_SERVERS").map_or_else(|| cache_folder().join("servers"), PathBuf::from)
 }
 
 fn existing(path: PathBuf) -> Option<PathBuf> {

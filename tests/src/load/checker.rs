@@ -147,7 +147,9 @@ impl Checker {
 
     fn first(&mut self, delivery: &Delivery) -> Option<usize> {
         let Some(key) = self.identify(delivery) else {
-            self.complain(|| format!("{}: not a transaction of the ledger: {:?}", delivery.id, delivery.changes.first()));
+            self.complain(|| {
+                format!("{}: not a transaction of the ledger: {:?}", delivery.id, delivery.changes.first())
+            });
             return None;
         };
         let Some(entry) = self.ledger.entry(key) else {
@@ -203,7 +205,9 @@ impl Checker {
             (None, Some(durable)) if index <= durable => {
                 self.report.duplicated += delivery.changes.len() as u64;
                 let ago = durable - index;
-                self.complain(|| format!("{}: number {index} comes again, {ago} before the last durable ack", delivery.id));
+                self.complain(|| {
+                    format!("{}: number {index} comes again, {ago} before the last durable ack", delivery.id)
+                });
             }
             (None, _) => {}
         }
@@ -406,9 +410,7 @@ mod tests {
 
     fn checker() -> Checker {
         let ledger = Arc::new(Ledger::default());
-        for (key, outcome) in
-            [(ONE, Outcome::Committed), (TWO, Outcome::Committed), (THREE, Outcome::NotCommitted)]
-        {
+        for (key, outcome) in [(ONE, Outcome::Committed), (TWO, Outcome::Committed), (THREE, Outcome::NotCommitted)] {
             ledger.enter(key, vec![insert(key)]);
             ledger.settle(key, outcome);
         }
@@ -491,12 +493,9 @@ mod tests {
 
     #[test]
     fn numbers_of_gtids_are_told_from_file_positions() {
-        for (id, expected) in [
-            ("8f2c-1d:77", Some(77)),
-            ("8f2c-1d:tag:5", Some(5)),
-            ("0-12-9", Some(9)),
-            ("binlog.000001:88", None),
-        ] {
+        for (id, expected) in
+            [("8f2c-1d:77", Some(77)), ("8f2c-1d:tag:5", Some(5)), ("0-12-9", Some(9)), ("binlog.000001:88", None)]
+        {
             assert_eq!(gtid_number(id), expected, "{id}");
         }
     }

@@ -43,15 +43,13 @@ impl Follow {
         let (first, subscribed) = RawClient::subscribe(listen, request.clone())?
             .map_err(|error| anyhow!("refused: {} ({})", error.message, error.code))?;
         let own = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name("follow".into())
-            .spawn(move || {
-                let result = own.run(listen, &request, first, subscribed.epoch);
-                if let Err(error) = &result {
-                    own.refused(format!("{error:#}"));
-                }
-                result
-            })?;
+        let thread = std::thread::Builder::new().name("follow".into()).spawn(move || {
+            let result = own.run(listen, &request, first, subscribed.epoch);
+            if let Err(error) = &result {
+                own.refused(format!("{error:#}"));
+            }
+            result
+        })?;
         Ok(Self { shared, thread: Some(thread) })
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::schema::{RowChange, Table};
 
@@ -30,6 +30,8 @@ pub struct Entry {
     pub outcome: Outcome,
     /// When COMMIT (or the statement that commits by itself) was sent.
     pub sent: Instant,
+    /// When the server had answered it.
+    pub answered: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -57,13 +59,14 @@ impl Ledger {
         for change in changes.iter().filter(|change| change.op == super::schema::Op::Delete) {
             state.deletes.insert((change.table, change.id), key);
         }
-        state.entries.insert(key, Entry { changes, outcome: Outcome::Pending, sent: Instant::now() });
+        state.entries.insert(key, Entry { changes, outcome: Outcome::Pending, sent: Instant::now(), answered: None });
     }
 
     pub fn settle(&self, key: TransactionKey, outcome: Outcome) {
         let state = &mut *self.state();
         let Some(entry) = state.entries.get_mut(&key) else { return };
         entry.outcome = outcome;
+        entry.answered = Some(Instant::now());
         if outcome == Outcome::Committed {
             state.committed += 1;
             state.committed_rows += entry.changes.len() as u64;
@@ -87,6 +90,13 @@ impl Ledger {
 
     pub fn committed_rows(&self) -> u64 {
         self.state().committed_rows
+    }
+
+    /// How long the server took to answer each commit.
+    pub fn commit_times(&self) -> Vec<Duration> {
+        let state = self.state();
+        let committed = state.entries.values().filter(|entry| entry.outcome == Outcome::Committed);
+        committed.filter_map(|entry| Some(entry.answered?.saturating_duration_since(entry.sent))).collect()
     }
 
     /// All that are known to have committed, with their number of rows.

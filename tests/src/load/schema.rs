@@ -72,7 +72,9 @@ impl Table {
                 "balance BIGINT NOT NULL, rating DOUBLE NOT NULL, flags SET('vip','blocked','audited') NOT NULL, \
                  opened DATE NOT NULL, bits BIT(12) NOT NULL"
             }
-            Self::Notes => "body TEXT NOT NULL, tags VARCHAR(255) NULL, size SMALLINT NOT NULL, took TIME(3) NULL, year YEAR NULL",
+            Self::Notes => {
+                "body TEXT NOT NULL, tags VARCHAR(255) NULL, size SMALLINT NOT NULL, took TIME(3) NULL, year YEAR NULL"
+            }
         }
     }
 

@@ -68,7 +68,9 @@ impl Workload {
         self.number += 1;
         let key = TransactionKey { writer: self.writer, number: self.number };
         let mut draft = Draft { statements: Vec::new(), changes: Vec::new() };
-        if self.large_every > 0 && self.number % self.large_every == self.large_every / 2 {
+        // each writer at another time
+        let due = self.large_every / 2 + u64::from(self.writer) * 37;
+        if self.large_every > 0 && self.number % self.large_every == due % self.large_every {
             self.large(&mut draft);
             return self.finish(key, draft);
         }
@@ -216,7 +218,9 @@ impl Workload {
         }
         let (last, half) = (self.next_id, first + self.large_rows / 2);
         let database = &self.database;
-        draft.statements.push(format!("UPDATE {database}.items SET quantity = 1000 WHERE id BETWEEN {first} AND {last}"));
+        draft
+            .statements
+            .push(format!("UPDATE {database}.items SET quantity = 1000 WHERE id BETWEEN {first} AND {last}"));
         draft.statements.push(format!("DELETE FROM {database}.items WHERE id BETWEEN {half} AND {last}"));
         let change = |op| move |id| RowChange { table: Table::Items, op, id };
         draft.changes.extend((first..=last).map(change(Op::Update)));
@@ -260,10 +264,9 @@ impl Workload {
             Table::Accounts => format!("balance = balance - {}, flags = 'vip,audited'", self.random.below(1_000_000)),
             Table::Notes => "tags = CONCAT('changed ', id), took = NULL".to_owned(),
         };
-        draft.statements.push(format!(
-            "UPDATE {}.{table} SET txn = {}, {set} WHERE id = {id}",
-            self.database, self.number
-        ));
+        draft
+            .statements
+            .push(format!("UPDATE {}.{table} SET txn = {}, {set} WHERE id = {id}", self.database, self.number));
         draft.changes.push(RowChange { table, op: Op::Update, id });
     }
 

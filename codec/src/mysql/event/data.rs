@@ -51,13 +51,9 @@ impl<'a> EventData<'a> {
             T::FORMAT_DESCRIPTION => Self::FormatDescription(FormatDescription::parse_body(body)?),
             T::ROTATE => Self::Rotate(Rotate::parse(body)?),
             T::STOP => Self::Stop,
-            T::QUERY | T::QUERY_COMPRESSED => {
-                Self::Query(QueryEvent::parse(event.header.type_code, body)?)
-            }
+            T::QUERY | T::QUERY_COMPRESSED => Self::Query(QueryEvent::parse(event.header.type_code, body)?),
             T::XID => Self::Xid(xid::parse(body)?),
-            T::GTID | T::ANONYMOUS_GTID => {
-                Self::Gtid(GtidEvent::parse(event.header.type_code, body)?)
-            }
+            T::GTID | T::ANONYMOUS_GTID => Self::Gtid(GtidEvent::parse(event.header.type_code, body)?),
             T::GTID_TAGGED => Self::Gtid(gtid_tagged::parse(body)?),
             T::PREVIOUS_GTIDS => Self::PreviousGtids(previous_gtids::parse(body)?),
             T::TABLE_MAP => Self::TableMap(TableMap::parse(body, kind)?),
@@ -69,16 +65,12 @@ impl<'a> EventData<'a> {
             T::HEARTBEAT_V2 => Self::Heartbeat(Heartbeat::parse_v2(body)?),
             T::XA_PREPARE => Self::XaPrepare(XaPrepare::parse(body)?),
             T::INCIDENT => Self::Incident(Incident::parse(body)?),
-            T::MARIADB_GTID => {
-                Self::MariadbGtid(MariadbGtidEvent::parse(event.header.server_id, body)?)
-            }
+            T::MARIADB_GTID => Self::MariadbGtid(MariadbGtidEvent::parse(event.header.server_id, body)?),
             T::MARIADB_GTID_LIST => Self::MariadbGtidList(MariadbGtidList::parse(body)?),
             T::BINLOG_CHECKPOINT => Self::BinlogCheckpoint(BinlogCheckpoint::parse(body)?),
             T::START_ENCRYPTION => Self::StartEncryption(StartEncryption::parse(body)?),
             T::INTVAR | T::RAND | T::USER_VAR => Self::StatementContext,
-            T::BEGIN_LOAD_QUERY | T::APPEND_BLOCK | T::DELETE_FILE | T::EXECUTE_LOAD_QUERY => {
-                Self::LoadStatement
-            }
+            T::BEGIN_LOAD_QUERY | T::APPEND_BLOCK | T::DELETE_FILE | T::EXECUTE_LOAD_QUERY => Self::LoadStatement,
             T::IGNORABLE | T::TRANSACTION_CONTEXT | T::VIEW_CHANGE => Self::Ignorable,
             _ => Self::Unknown,
         })

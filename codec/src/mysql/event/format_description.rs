@@ -40,17 +40,11 @@ impl FormatDescription {
     pub fn parse(event: &[u8]) -> Result<Self, EventError> {
         let header = EventHeader::parse(event)?;
         if header.size as usize != event.len() {
-            return Err(EventError::Size {
-                type_code: header.type_code,
-                stated: header.size,
-                found: event.len(),
-            });
+            return Err(EventError::Size { type_code: header.type_code, stated: header.size, found: event.len() });
         }
         if header.type_code != EventType::FORMAT_DESCRIPTION {
             let name = EventType::name(header.type_code);
-            return Err(
-                Reader::new(WHAT, event).invalid("type", format!("{name} ({})", header.type_code))
-            );
+            return Err(Reader::new(WHAT, event).invalid("type", format!("{name} ({})", header.type_code)));
         }
         let body = event.get(HEADER_BYTES..).unwrap_or_default();
         let format = Self::parse_body(body)?;
@@ -64,9 +58,7 @@ impl FormatDescription {
         let Some((covered, stored)) = event.split_last_chunk::<CHECKSUM_BYTES>() else {
             return Err(Reader::new(WHAT, event).truncated("checksum", CHECKSUM_BYTES as u64));
         };
-        let (before, after) = covered
-            .split_at_checked(FLAGS_OFFSET)
-            .unwrap_or((covered, &[]));
+        let (before, after) = covered.split_at_checked(FLAGS_OFFSET).unwrap_or((covered, &[]));
         let mut crc = crc32fast::Hasher::new();
         crc.update(before);
         crc.update(&(header.flags & !EventFlags::BINLOG_IN_USE).to_le_bytes());
@@ -75,11 +67,7 @@ impl FormatDescription {
         if stored == computed {
             Ok(())
         } else {
-            Err(EventError::Checksum {
-                type_code: header.type_code,
-                stored,
-                computed,
-            })
+            Err(EventError::Checksum { type_code: header.type_code, stored, computed })
         }
     }
 
@@ -91,10 +79,9 @@ impl FormatDescription {
         let mut reader = Reader::new(WHAT, body);
         let binlog_version = reader.u16("binlog version")?;
         if binlog_version != 4 {
-            return Err(reader.invalid(
-                "binlog version",
-                format!("{binlog_version}, only 4 is read (MySQL 5.0 and later)"),
-            ));
+            return Err(
+                reader.invalid("binlog version", format!("{binlog_version}, only 4 is read (MySQL 5.0 and later)"))
+            );
         }
         let padded = reader.bytes("server version", SERVER_VERSION_BYTES)?;
         let version = padded.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -108,27 +95,17 @@ impl FormatDescription {
         let mut checksum = Checksum::None;
         if has_checksum(&server_version) {
             let footer = CHECKSUM_BYTES + 1;
-            let lengths = post_headers
-                .len()
-                .checked_sub(footer)
-                .and_then(|at| post_headers.split_at_checked(at));
+            let lengths = post_headers.len().checked_sub(footer).and_then(|at| post_headers.split_at_checked(at));
             let Some((lengths, [code, ..])) = lengths else {
                 return Err(reader.truncated("checksum algorithm", footer as u64));
             };
             checksum = Checksum::from_code(*code).ok_or_else(|| {
-                reader.invalid(
-                    "checksum algorithm",
-                    format!("{code}; 0 (none) and 1 (CRC32) are known"),
-                )
+                reader.invalid("checksum algorithm", format!("{code}; 0 (none) and 1 (CRC32) are known"))
             })?;
             post_headers = lengths;
         }
         check_post_headers(&server_version, post_headers)?;
-        Ok(Self {
-            server_version,
-            created,
-            checksum,
-        })
+        Ok(Self { server_version, created, checksum })
     }
 
     pub fn server_kind(&self) -> ServerKind {
@@ -138,9 +115,8 @@ impl FormatDescription {
 
 /// Since MySQL 5.6.1; MariaDB's 5.3 took it over, with versions that begin with 5.3, 5.5 or 10 and up.
 fn has_checksum(server_version: &str) -> bool {
-    let mut numbers = server_version
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|digits| digits.parse::<u32>().unwrap_or(0));
+    let mut numbers =
+        server_version.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse::<u32>().unwrap_or(0));
     let version = [0; 3].map(|_: u32| numbers.next().unwrap_or(0));
     let since = match ServerKind::of_version(server_version) {
         ServerKind::Mariadb => [5, 3, 0],
@@ -168,12 +144,7 @@ fn check_post_headers(server_version: &str, lengths: &[u8]) -> Result<(), EventE
     ] {
         let found = lengths.get(usize::from(type_code) - 1).copied();
         if let Some(found) = found.filter(|found| *found != known && *found != 0) {
-            return Err(EventError::PostHeader {
-                server_version: server_version.to_owned(),
-                type_code,
-                found,
-                known,
-            });
+            return Err(EventError::PostHeader { server_version: server_version.to_owned(), type_code, found, known });
         }
     }
     Ok(())
@@ -216,35 +187,19 @@ mod tests {
     #[test]
     fn the_in_use_flag_is_outside_the_checksum() {
         let mut bytes = format_event("9.7.4", 1);
-        let expected = FormatDescription {
-            server_version: "9.7.4".into(),
-            created: 1_600_000_000,
-            checksum: Checksum::Crc32,
-        };
+        let expected =
+            FormatDescription { server_version: "9.7.4".into(), created: 1_600_000_000, checksum: Checksum::Crc32 };
         assert_eq!(FormatDescription::parse(&bytes).unwrap(), expected);
         bytes[FLAGS_OFFSET] |= 1;
         assert_eq!(FormatDescription::parse(&bytes).unwrap(), expected);
         bytes[FLAGS_OFFSET] |= 4;
-        assert!(matches!(
-            FormatDescription::parse(&bytes),
-            Err(EventError::Checksum { .. })
-        ));
+        assert!(matches!(FormatDescription::parse(&bytes), Err(EventError::Checksum { .. })));
     }
 
     #[test]
     fn events_behind_it_may_have_no_checksum() {
-        assert_eq!(
-            FormatDescription::parse(&format_event("9.7.4", 0))
-                .unwrap()
-                .checksum,
-            Checksum::None
-        );
-        assert_eq!(
-            FormatDescription::parse(&format_event("5.5.62-log", 0))
-                .unwrap()
-                .checksum,
-            Checksum::None
-        );
+        assert_eq!(FormatDescription::parse(&format_event("9.7.4", 0)).unwrap().checksum, Checksum::None);
+        assert_eq!(FormatDescription::parse(&format_event("5.5.62-log", 0)).unwrap().checksum, Checksum::None);
     }
 
     #[test]

@@ -56,11 +56,7 @@ impl GtidEvent {
             EventType::ANONYMOUS_GTID => None,
             _ => Some(numbered(&reader, Tsid { uuid, tag: None }, number)?),
         };
-        let mut event = Self {
-            gtid,
-            flags,
-            ..Self::EMPTY
-        };
+        let mut event = Self { gtid, flags, ..Self::EMPTY };
         // 5.6 ends here; an early 5.7 had another code.
         if reader.peek() != Some(LOGICAL_TIMESTAMP) {
             return Ok(event);
@@ -109,11 +105,7 @@ impl GtidEvent {
     };
 }
 
-pub(super) fn numbered(
-    reader: &Reader<'_>,
-    tsid: Tsid,
-    number: u64,
-) -> Result<MysqlGtid, EventError> {
+pub(super) fn numbered(reader: &Reader<'_>, tsid: Tsid, number: u64) -> Result<MysqlGtid, EventError> {
     if number == 0 || number > GNO_MAX {
         return Err(reader.invalid("number", number.to_string()));
     }
@@ -139,10 +131,7 @@ mod tests {
     #[test]
     fn each_generation_of_servers() {
         let mysql56 = GtidEvent::parse(EventType::GTID, &body(&[])).unwrap();
-        assert_eq!(
-            mysql56.gtid.unwrap().to_string(),
-            "abababab-abab-abab-abab-abababababab:42"
-        );
+        assert_eq!(mysql56.gtid.unwrap().to_string(), "abababab-abab-abab-abab-abababababab:42");
         assert_eq!(mysql56.immediate_commit_us, None);
 
         let mut tail = vec![2];
@@ -156,18 +145,9 @@ mod tests {
         original.extend([0xfc, 0x2c, 0x01]);
         original.extend(90704u32.to_le_bytes());
         let mysql97 = GtidEvent::parse(EventType::GTID, &body(&original)).unwrap();
-        assert_eq!(
-            (mysql97.immediate_commit_us, mysql97.original_commit_us),
-            (Some(9), Some(9))
-        );
+        assert_eq!((mysql97.immediate_commit_us, mysql97.original_commit_us), (Some(9), Some(9)));
         assert_eq!(mysql97.transaction_bytes, Some(300));
-        assert_eq!(
-            (
-                mysql97.immediate_server_version,
-                mysql97.original_server_version
-            ),
-            (Some(90704), Some(90704))
-        );
+        assert_eq!((mysql97.immediate_server_version, mysql97.original_server_version), (Some(90704), Some(90704)));
 
         let mut replicated = tail.clone();
         replicated.extend([9, 0, 0, 0, 0, 0, 0x80]);
@@ -176,29 +156,15 @@ mod tests {
         replicated.extend((90704u32 | 1 << 31).to_le_bytes());
         replicated.extend(80400u32.to_le_bytes());
         let event = GtidEvent::parse(EventType::GTID, &body(&replicated)).unwrap();
-        assert_eq!(
-            (event.immediate_commit_us, event.original_commit_us),
-            (Some(9), Some(8))
-        );
-        assert_eq!(
-            (
-                event.immediate_server_version,
-                event.original_server_version
-            ),
-            (Some(90704), Some(80400))
-        );
+        assert_eq!((event.immediate_commit_us, event.original_commit_us), (Some(9), Some(8)));
+        assert_eq!((event.immediate_server_version, event.original_server_version), (Some(90704), Some(80400)));
     }
 
     #[test]
     fn anonymous_has_no_number() {
         let mut bytes = body(&[]);
         bytes[17..25].fill(0);
-        assert_eq!(
-            GtidEvent::parse(EventType::ANONYMOUS_GTID, &bytes)
-                .unwrap()
-                .gtid,
-            None
-        );
+        assert_eq!(GtidEvent::parse(EventType::ANONYMOUS_GTID, &bytes).unwrap().gtid, None);
         assert!(GtidEvent::parse(EventType::GTID, &bytes).is_err());
         assert!(GtidEvent::parse(EventType::GTID, &bytes[..24]).is_err());
     }

@@ -23,18 +23,12 @@ pub fn parse(body: &[u8]) -> Result<GtidEvent, EventError> {
     let mut reader = Reader::new("GTID_TAGGED", body);
     let version = read_uint(&mut reader, "serialization version")?;
     if version != SERIALIZATION_VERSION {
-        return Err(reader.invalid(
-            "serialization version",
-            format!("{version}, only 1 is known"),
-        ));
+        return Err(reader.invalid("serialization version", format!("{version}, only 1 is known")));
     }
     let size = read_uint(&mut reader, "size")?;
-    let fields_end = usize::try_from(size)
-        .ok()
-        .filter(|size| *size <= body.len() && *size >= reader.offset());
-    let left_out = body.len()
-        - fields_end
-            .ok_or_else(|| reader.invalid("size", format!("{size} of {} bytes", body.len())))?;
+    let fields_end = usize::try_from(size).ok().filter(|size| *size <= body.len() && *size >= reader.offset());
+    let left_out =
+        body.len() - fields_end.ok_or_else(|| reader.invalid("size", format!("{size} of {} bytes", body.len())))?;
     let last_needed = read_uint(&mut reader, "last non-ignorable field")?;
 
     let mut event = GtidEvent::EMPTY;
@@ -51,17 +45,11 @@ pub fn parse(body: &[u8]) -> Result<GtidEvent, EventError> {
             6 => event.immediate_commit_us = Some(read_uint(&mut reader, "immediate commit time")?),
             7 => original_us = Some(read_uint(&mut reader, "original commit time")?),
             8 => event.transaction_bytes = Some(read_uint(&mut reader, "transaction length")?),
-            9 => {
-                event.immediate_server_version =
-                    known_version(small(&mut reader, "immediate server version")?)
-            }
+            9 => event.immediate_server_version = known_version(small(&mut reader, "immediate server version")?),
             10 => original_version = known_version(small(&mut reader, "original server version")?),
             11 => drop(read_uint(&mut reader, "commit ticket")?),
             unknown if unknown <= last_needed => {
-                return Err(reader.invalid(
-                    "field id",
-                    format!("{unknown} is unknown and must not be ignored"),
-                ));
+                return Err(reader.invalid("field id", format!("{unknown} is unknown and must not be ignored")));
             }
             // Its length is unknown, so what follows cannot be found; by the rule above none of it is needed.
             _ => break,

@@ -32,10 +32,7 @@ impl<'a> Heartbeat<'a> {
             position = reader.u64("position")?;
         }
         let name = reader.rest();
-        Ok(Self {
-            file: file_name(&reader, name)?,
-            position,
-        })
+        Ok(Self { file: file_name(&reader, name)?, position })
     }
 
     pub fn parse_v2(body: &'a [u8]) -> Result<Self, EventError> {
@@ -68,28 +65,13 @@ mod tests {
     #[test]
     fn version_1_has_32_bits_unless_it_has_a_place_for_64() {
         let parse = |end_position: u32, body: &'static [u8]| {
-            let header = EventHeader {
-                timestamp: 0,
-                type_code: 27,
-                server_id: 1,
-                size: 40,
-                end_position,
-                flags: 0,
-            };
+            let header = EventHeader { timestamp: 0, type_code: 27, server_id: 1, size: 40, end_position, flags: 0 };
             Heartbeat::parse_v1(&header, body)
         };
-        let expected = |position| {
-            Ok(Heartbeat {
-                file: "binlog.000002".into(),
-                position,
-            })
-        };
+        let expected = |position| Ok(Heartbeat { file: "binlog.000002".into(), position });
         assert_eq!(parse(77, b"binlog.000002"), expected(77));
         assert_eq!(parse(0, b"binlog.000002"), expected(0));
-        assert_eq!(
-            parse(0, b"\x05\0\0\0\x02\0\0\0binlog.000002"),
-            expected((2 << 32) + 5)
-        );
+        assert_eq!(parse(0, b"\x05\0\0\0\x02\0\0\0binlog.000002"), expected((2 << 32) + 5));
         assert!(parse(0, b"\x05\0\0\0\x02\0\0\0").is_err());
         assert!(parse(77, b"").is_err());
     }
@@ -97,26 +79,14 @@ mod tests {
     #[test]
     fn version_2_holds_positions_past_4_gib() {
         let body = b"\x01\x0dbinlog.000002\x02\x09\xfe\0\0\0\0\x02\0\0\0\0";
-        let expected = Heartbeat {
-            file: "binlog.000002".into(),
-            position: 2 << 32,
-        };
+        let expected = Heartbeat { file: "binlog.000002".into(), position: 2 << 32 };
         assert_eq!(Heartbeat::parse_v2(body).unwrap(), expected);
         // The end mark may be missing; a field may not.
-        assert_eq!(
-            Heartbeat::parse_v2(&body[..body.len() - 1]).unwrap(),
-            expected
-        );
+        assert_eq!(Heartbeat::parse_v2(&body[..body.len() - 1]).unwrap(), expected);
         for length in 0..body.len() - 1 {
             assert!(Heartbeat::parse_v2(&body[..length]).is_err(), "{length}");
         }
         let unknown_field = b"\x01\x01f\x09\x02zz\x02\x01\x04\0";
-        assert_eq!(
-            Heartbeat::parse_v2(unknown_field).unwrap(),
-            Heartbeat {
-                file: "f".into(),
-                position: 4
-            }
-        );
+        assert_eq!(Heartbeat::parse_v2(unknown_field).unwrap(), Heartbeat { file: "f".into(), position: 4 });
     }
 }

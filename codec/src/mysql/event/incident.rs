@@ -21,15 +21,8 @@ impl<'a> Incident<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, EventError> {
         let mut reader = Reader::new("INCIDENT", body);
         let number = reader.u16("number")?;
-        let message = if reader.is_empty() {
-            &[]
-        } else {
-            reader.u8_bytes("message")?
-        };
-        Ok(Self {
-            number,
-            message: String::from_utf8_lossy(message),
-        })
+        let message = if reader.is_empty() { &[] } else { reader.u8_bytes("message")? };
+        Ok(Self { number, message: String::from_utf8_lossy(message) })
     }
 }
 
@@ -39,13 +32,7 @@ mod tests {
 
     #[test]
     fn has_a_number_and_perhaps_a_message() {
-        assert_eq!(
-            Incident::parse(b"\x01\0\x03abc").unwrap(),
-            Incident {
-                number: 1,
-                message: "abc".into()
-            }
-        );
+        assert_eq!(Incident::parse(b"\x01\0\x03abc").unwrap(), Incident { number: 1, message: "abc".into() });
         assert_eq!(Incident::parse(b"\x01\0").unwrap().message, "");
         assert!(Incident::parse(b"\x01").is_err());
         assert!(Incident::parse(b"\x01\0\x04abc").is_err());

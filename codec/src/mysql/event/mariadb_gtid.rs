@@ -51,22 +51,10 @@ impl MariadbGtidEvent {
         let mut xid = None;
         if flags & (Self::PREPARED_XA | Self::COMPLETED_XA) != 0 {
             let format_id = reader.u32("format id")?;
-            let lengths = [
-                u32::from(reader.u8("gtrid length")?),
-                u32::from(reader.u8("bqual length")?),
-            ];
+            let lengths = [u32::from(reader.u8("gtrid length")?), u32::from(reader.u8("bqual length")?)];
             xid = Some(Xid::read(&mut reader, format_id, lengths)?);
         }
-        Ok(Self {
-            gtid: MariadbGtid {
-                domain,
-                server_id,
-                sequence,
-            },
-            flags,
-            commit_id,
-            xid,
-        })
+        Ok(Self { gtid: MariadbGtid { domain, server_id, sequence }, flags, commit_id, xid })
     }
 
     pub fn has(&self, flag: u8) -> bool {
@@ -89,27 +77,10 @@ mod tests {
         };
         check(MariadbGtidEvent::STANDALONE, &[0; 6], None, None);
         check(MariadbGtidEvent::STANDALONE, &[], None, None);
-        check(
-            MariadbGtidEvent::GROUP_COMMIT_ID,
-            &[7, 0, 0, 0, 0, 0, 0, 0],
-            Some(7),
-            None,
-        );
-        check(
-            MariadbGtidEvent::PREPARED_XA,
-            b"\x01\0\0\0\x01\x01ab",
-            None,
-            Some("X'61',X'62',1"),
-        );
-        check(
-            MariadbGtidEvent::COMPLETED_XA | 2,
-            b"\x07\0\0\0\0\0\0\0\x01\0\0\0\x01\0a",
-            Some(7),
-            Some("X'61',X'',1"),
-        );
+        check(MariadbGtidEvent::GROUP_COMMIT_ID, &[7, 0, 0, 0, 0, 0, 0, 0], Some(7), None);
+        check(MariadbGtidEvent::PREPARED_XA, b"\x01\0\0\0\x01\x01ab", None, Some("X'61',X'62',1"));
+        check(MariadbGtidEvent::COMPLETED_XA | 2, b"\x07\0\0\0\0\0\0\0\x01\0\0\0\x01\0a", Some(7), Some("X'61',X'',1"));
         assert!(MariadbGtidEvent::parse(9, &[0; 12]).is_err());
-        assert!(
-            MariadbGtidEvent::parse(9, b"\0\0\0\0\0\0\0\0\0\0\0\0\x40\x01\0\0\0\x41\0").is_err()
-        );
+        assert!(MariadbGtidEvent::parse(9, b"\0\0\0\0\0\0\0\0\0\0\0\0\x40\x01\0\0\0\x41\0").is_err());
     }
 }

@@ -34,11 +34,7 @@ impl MariadbGtidList {
             let domain = reader.u32("domain")?;
             let server_id = reader.u32("server id")?;
             let sequence = reader.u64("sequence number")?;
-            gtids.push(MariadbGtid {
-                domain,
-                server_id,
-                sequence,
-            });
+            gtids.push(MariadbGtid { domain, server_id, sequence });
         }
         let flags = u8::try_from(head >> COUNT_BITS).unwrap_or(0);
         Ok(Self { gtids, flags })

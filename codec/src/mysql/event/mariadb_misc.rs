@@ -21,9 +21,7 @@ impl<'a> BinlogCheckpoint<'a> {
         let mut reader = Reader::new("BINLOG_CHECKPOINT", body);
         let length = reader.u32("file name length")?;
         let name = reader.bytes_u64("file name", u64::from(length))?;
-        Ok(Self {
-            file: file_name(&reader, name)?,
-        })
+        Ok(Self { file: file_name(&reader, name)? })
     }
 }
 
@@ -38,10 +36,7 @@ pub struct StartEncryption {
 impl StartEncryption {
     pub fn parse(body: &[u8]) -> Result<Self, EventError> {
         let mut reader = Reader::new("START_ENCRYPTION", body);
-        let event = Self {
-            scheme: reader.u8("scheme")?,
-            key_version: reader.u32("key version")?,
-        };
+        let event = Self { scheme: reader.u8("scheme")?, key_version: reader.u32("key version")? };
         reader.bytes("nonce", 12)?;
         Ok(event)
     }

@@ -84,10 +84,7 @@ impl EventHeader {
             flags: reader.u16("flags")?,
         };
         if (header.size as usize) < HEADER_BYTES {
-            return Err(reader.invalid(
-                "size",
-                format!("{} bytes, the header alone has 19", header.size),
-            ));
+            return Err(reader.invalid("size", format!("{} bytes, the header alone has 19", header.size)));
         }
         Ok(header)
     }
@@ -121,16 +118,11 @@ impl<'a> Event<'a> {
     pub fn parse(bytes: &'a [u8], checksum: Checksum) -> Result<Self, EventError> {
         let header = EventHeader::parse(bytes)?;
         if header.size as usize != bytes.len() {
-            return Err(EventError::Size {
-                type_code: header.type_code,
-                stated: header.size,
-                found: bytes.len(),
-            });
+            return Err(EventError::Size { type_code: header.type_code, stated: header.size, found: bytes.len() });
         }
         let covered = checksum.verify(bytes)?;
         let body = covered.get(HEADER_BYTES..).ok_or_else(|| {
-            Reader::new("event", bytes)
-                .truncated("checksum", (HEADER_BYTES + checksum.len_bytes()) as u64)
+            Reader::new("event", bytes).truncated("checksum", (HEADER_BYTES + checksum.len_bytes()) as u64)
         })?;
         Ok(Self { header, body })
     }
@@ -167,9 +159,7 @@ pub(in crate::mysql) mod tests {
 
     #[test]
     fn header_fields_lie_where_the_table_says() {
-        let bytes = [
-            1, 0, 0, 0x80, 19, 2, 0, 0, 0, 30, 0, 0, 0, 4, 3, 2, 1, 0x20, 0x80,
-        ];
+        let bytes = [1, 0, 0, 0x80, 19, 2, 0, 0, 0, 30, 0, 0, 0, 4, 3, 2, 1, 0x20, 0x80];
         let header = EventHeader::parse(&bytes).unwrap();
         let expected = EventHeader {
             timestamp: 0x8000_0001,
@@ -198,13 +188,7 @@ pub(in crate::mysql) mod tests {
             assert!(Event::parse(&[&bytes[..], &[0]].concat(), checksum).is_err());
         }
         // A size of 19 leaves no place for a checksum.
-        assert!(
-            Event::parse(
-                &event(EventType::STOP, &[], Checksum::None),
-                Checksum::Crc32
-            )
-            .is_err()
-        );
+        assert!(Event::parse(&event(EventType::STOP, &[], Checksum::None), Checksum::Crc32).is_err());
         let mut small = event(EventType::STOP, &[], Checksum::None);
         small[9] = 18;
         assert!(EventHeader::parse(&small).is_err());

@@ -85,13 +85,9 @@ impl<'a> QueryEvent<'a> {
         let error_code = reader.u16("error code")?;
         let status_bytes = reader.u16("status variables length")?;
         let status_variables = reader.bytes("status variables", usize::from(status_bytes))?;
-        let database =
-            String::from_utf8_lossy(reader.bytes("database", usize::from(database_bytes))?);
+        let database = String::from_utf8_lossy(reader.bytes("database", usize::from(database_bytes))?);
         if reader.u8("zero byte")? != 0 {
-            return Err(reader.invalid(
-                "zero byte",
-                "the database's name does not end where its length says",
-            ));
+            return Err(reader.invalid("zero byte", "the database's name does not end where its length says"));
         }
         let mut event = Self {
             connection_id,
@@ -132,10 +128,7 @@ impl<'a> QueryEvent<'a> {
                 self.server_collation = Some(reader.u16("server collation")?);
             }
             TIME_ZONE | CATALOG_NZ => drop(reader.u8_bytes("name")?),
-            LC_TIME_NAMES
-            | CHARSET_DATABASE
-            | DEFAULT_COLLATION_FOR_UTF8MB4
-            | MARIADB_GTID_FLAGS3 => {
+            LC_TIME_NAMES | CHARSET_DATABASE | DEFAULT_COLLATION_FOR_UTF8MB4 | MARIADB_GTID_FLAGS3 => {
                 reader.u16("value")?;
             }
             TABLE_MAP_FOR_UPDATE | COMMIT_TS | COMMIT_TS2 => drop(reader.u64("value")?),
@@ -145,20 +138,14 @@ impl<'a> QueryEvent<'a> {
             }
             UPDATED_DB_NAMES => {
                 let count = reader.u8("count")?;
-                for _ in 0..if count == DATABASES_OVER_MAX {
-                    0
-                } else {
-                    count
-                } {
+                for _ in 0..if count == DATABASES_OVER_MAX { 0 } else { count } {
                     reader.until_nul("database")?;
                 }
             }
             MICROSECONDS | MARIADB_MICROSECONDS => {
                 self.microseconds = u32::try_from(reader.uint("microseconds", 3)?).ok();
             }
-            EXPLICIT_DEFAULTS_FOR_TIMESTAMP
-            | SQL_REQUIRE_PRIMARY_KEY
-            | DEFAULT_TABLE_ENCRYPTION => {
+            EXPLICIT_DEFAULTS_FOR_TIMESTAMP | SQL_REQUIRE_PRIMARY_KEY | DEFAULT_TABLE_ENCRYPTION => {
                 reader.u8("value")?;
             }
             DDL_LOGGED_WITH_XID | MARIADB_XID => self.ddl_xid = Some(reader.u64("xid")?),
@@ -192,8 +179,7 @@ impl<'a> QueryEvent<'a> {
 
     /// The name of the statement's character set, where it is told and known.
     pub fn charset(&self) -> Option<&'static str> {
-        self.client_collation
-            .and_then(|number| crate::mysql::collation::charset_name(u64::from(number)))
+        self.client_collation.and_then(|number| crate::mysql::collation::charset_name(u64::from(number)))
     }
 }
 
@@ -268,10 +254,7 @@ mod tests {
     fn lengths_that_do_not_fit_are_errors() {
         let bytes = body(b"\x01\x04\0\0\0\0\0\0\0", "db", b"x");
         for length in 0..bytes.len() - 1 {
-            assert!(
-                QueryEvent::parse(EventType::QUERY, &bytes[..length]).is_err(),
-                "{length}"
-            );
+            assert!(QueryEvent::parse(EventType::QUERY, &bytes[..length]).is_err(), "{length}");
         }
         let mut shifted = bytes.clone();
         shifted[8] = 1;

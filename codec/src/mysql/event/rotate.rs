@@ -25,18 +25,12 @@ impl<'a> Rotate<'a> {
         let mut reader = Reader::new("ROTATE", body);
         let position = reader.u64("position")?;
         let name = reader.rest();
-        Ok(Self {
-            position,
-            file: file_name(&reader, name)?,
-        })
+        Ok(Self { position, file: file_name(&reader, name)? })
     }
 }
 
 /// A binlog's file name, without trailing zero bytes. Never empty.
-pub(super) fn file_name<'a>(
-    reader: &Reader<'_>,
-    bytes: &'a [u8],
-) -> Result<Cow<'a, str>, EventError> {
+pub(super) fn file_name<'a>(reader: &Reader<'_>, bytes: &'a [u8]) -> Result<Cow<'a, str>, EventError> {
     let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     if name.is_empty() || name.len() > FILE_NAME_BYTES_MAX {
         return Err(reader.invalid("file name", format!("{} bytes", name.len())));
@@ -51,13 +45,7 @@ mod tests {
     #[test]
     fn names_file_and_position() {
         let rotate = Rotate::parse(b"\x04\0\0\0\0\0\0\0binlog.000002").unwrap();
-        assert_eq!(
-            rotate,
-            Rotate {
-                position: 4,
-                file: "binlog.000002".into()
-            }
-        );
+        assert_eq!(rotate, Rotate { position: 4, file: "binlog.000002".into() });
         assert!(Rotate::parse(b"\x04\0\0\0\0\0\0\0").is_err());
         assert!(Rotate::parse(b"\x04\0\0\0").is_err());
         assert!(Rotate::parse(&[b'x'; 600]).is_err());

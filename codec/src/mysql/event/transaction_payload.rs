@@ -58,11 +58,7 @@ impl<'a> TransactionPayload<'a> {
         if !reader.is_empty() {
             return Err(reader.invalid("payload", format!("{} bytes behind it", reader.left())));
         }
-        Ok(Self {
-            compression,
-            uncompressed_bytes: uncompressed.unwrap_or(size),
-            payload,
-        })
+        Ok(Self { compression, uncompressed_bytes: uncompressed.unwrap_or(size), payload })
     }
 }
 
@@ -134,11 +130,7 @@ impl PayloadReader {
     /// # Errors
     /// [`EventError::TooLarge`] for an event over the limit; [`EventError::Decompression`] when the stream is
     /// damaged, ends inside an event, or holds more or less than promised.
-    pub fn next_chunk(
-        &mut self,
-        payload: &[u8],
-        chunk_bytes: usize,
-    ) -> Result<Option<Vec<u8>>, EventError> {
+    pub fn next_chunk(&mut self, payload: &[u8], chunk_bytes: usize) -> Result<Option<Vec<u8>>, EventError> {
         let mut chunk = std::mem::take(&mut self.partial);
         let mut whole = 0;
         loop {
@@ -158,27 +150,16 @@ impl PayloadReader {
 
     fn finish(&self, chunk: Vec<u8>, whole: usize) -> Result<Option<Vec<u8>>, EventError> {
         if whole != chunk.len() {
-            return Err(failed(format!(
-                "it ends inside an event, {} bytes behind its beginning",
-                chunk.len() - whole
-            )));
+            return Err(failed(format!("it ends inside an event, {} bytes behind its beginning", chunk.len() - whole)));
         }
         if self.produced != self.promised {
-            return Err(failed(format!(
-                "{} bytes instead of {}",
-                self.produced, self.promised
-            )));
+            return Err(failed(format!("{} bytes instead of {}", self.produced, self.promised)));
         }
         Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
     }
 
     /// Appends at most `step_bytes` to the chunk. True when nothing more will come.
-    fn step(
-        &mut self,
-        payload: &[u8],
-        chunk: &mut Vec<u8>,
-        step_bytes: usize,
-    ) -> Result<bool, EventError> {
+    fn step(&mut self, payload: &[u8], chunk: &mut Vec<u8>, step_bytes: usize) -> Result<bool, EventError> {
         let input = payload.get(self.read..).unwrap_or_default();
         let before = chunk.len();
         match self.compression {
@@ -206,10 +187,7 @@ impl PayloadReader {
         let gained = chunk.len() - before;
         self.produced += gained as u64;
         if self.produced > self.promised {
-            return Err(failed(format!(
-                "more than the {} bytes that it says it has",
-                self.promised
-            )));
+            return Err(failed(format!("more than the {} bytes that it says it has", self.promised)));
         }
         let end = self.read >= payload.len() && gained == 0;
         if end && !self.frame_ended {
@@ -240,10 +218,7 @@ impl PayloadReader {
 }
 
 fn failed(reason: impl ToString) -> EventError {
-    EventError::Decompression {
-        what: WHAT,
-        reason: reason.to_string(),
-    }
+    EventError::Decompression { what: WHAT, reason: reason.to_string() }
 }
 
 /// Cuts a chunk of [`PayloadReader::next_chunk`] into its events: their ranges in it.

@@ -9,11 +9,8 @@ fn lenenc(value: usize) -> Vec<u8> {
 
 fn body(compression: u8, uncompressed: usize, payload: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
-    for (field, value) in [
-        (1, lenenc(payload.len())),
-        (2, lenenc(usize::from(compression))),
-        (3, lenenc(uncompressed)),
-    ] {
+    for (field, value) in [(1, lenenc(payload.len())), (2, lenenc(usize::from(compression))), (3, lenenc(uncompressed))]
+    {
         body.push(field);
         body.push(u8::try_from(value.len()).unwrap());
         body.extend(value);
@@ -31,11 +28,7 @@ fn sample(sizes: &[usize]) -> Vec<Vec<u8>> {
     sizes.iter().enumerate().map(filled).collect()
 }
 
-fn read_all(
-    body: &[u8],
-    event_bytes_max: usize,
-    chunk_bytes: usize,
-) -> Result<Vec<Vec<u8>>, EventError> {
+fn read_all(body: &[u8], event_bytes_max: usize, chunk_bytes: usize) -> Result<Vec<Vec<u8>>, EventError> {
     let payload = TransactionPayload::parse(body)?;
     let mut reader = PayloadReader::new(event_bytes_max)?;
     let mut found = Vec::new();
@@ -61,19 +54,10 @@ fn events_come_out_whole_whatever_the_chunk() {
     let plain = expected.concat();
     let packed = zstd::bulk::compress(&plain, 3).unwrap();
     for chunk_bytes in [1, 100, 4096, 65_536, 1 << 20] {
-        assert_eq!(
-            read_all(&body(0, plain.len(), &packed), 1 << 20, chunk_bytes).unwrap(),
-            expected
-        );
-        assert_eq!(
-            read_all(&body(255, plain.len(), &plain), 1 << 20, chunk_bytes).unwrap(),
-            expected
-        );
+        assert_eq!(read_all(&body(0, plain.len(), &packed), 1 << 20, chunk_bytes).unwrap(), expected);
+        assert_eq!(read_all(&body(255, plain.len(), &plain), 1 << 20, chunk_bytes).unwrap(), expected);
     }
-    assert_eq!(
-        read_all(&body(255, 0, &[]), 100, 100).unwrap(),
-        Vec::<Vec<u8>>::new()
-    );
+    assert_eq!(read_all(&body(255, 0, &[]), 100, 100).unwrap(), Vec::<Vec<u8>>::new());
 }
 
 #[test]
@@ -81,16 +65,7 @@ fn an_event_over_the_limit_is_refused_before_it_is_held() {
     let plain = sample(&[10, 2_000_000]).concat();
     let packed = zstd::bulk::compress(&plain, 3).unwrap();
     let error = read_all(&body(0, plain.len(), &packed), 1_000_000, 4096).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            EventError::TooLarge {
-                size: 2_000_019,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, EventError::TooLarge { size: 2_000_019, .. }), "{error}");
 }
 
 #[test]
@@ -99,16 +74,10 @@ fn cut_and_damaged_payloads_are_errors() {
     let packed = zstd::bulk::compress(&plain, 3).unwrap();
     let whole = body(0, plain.len(), &packed);
     for length in 0..whole.len() {
-        assert!(
-            read_all(&whole[..length], 1 << 20, 100).is_err(),
-            "{length}"
-        );
+        assert!(read_all(&whole[..length], 1 << 20, 100).is_err(), "{length}");
     }
     for length in 0..packed.len() {
-        assert!(
-            read_all(&body(0, plain.len(), &packed[..length]), 1 << 20, 100).is_err(),
-            "zstd cut at {length}"
-        );
+        assert!(read_all(&body(0, plain.len(), &packed[..length]), 1 << 20, 100).is_err(), "zstd cut at {length}");
     }
     for length in 1..plain.len() {
         let cut = read_all(&body(255, length, &plain[..length]), 1 << 20, 100);

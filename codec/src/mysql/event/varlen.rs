@@ -26,11 +26,7 @@ pub fn read_uint(reader: &mut Reader<'_>, field: &'static str) -> Result<u64, Ev
 pub fn read_int(reader: &mut Reader<'_>, field: &'static str) -> Result<i64, EventError> {
     let zigzag = read_uint(reader, field)?;
     let magnitude = (zigzag >> 1).cast_signed();
-    Ok(if zigzag & 1 == 0 {
-        magnitude
-    } else {
-        -magnitude - 1
-    })
+    Ok(if zigzag & 1 == 0 { magnitude } else { -magnitude - 1 })
 }
 
 pub fn write_uint(out: &mut Vec<u8>, value: u64) {
@@ -69,30 +65,18 @@ mod tests {
         check(128, &[0x01, 0x02]);
         check(16383, &[0xfd, 0xff]);
         check(16384, &[0x03, 0x00, 0x02]);
-        check(
-            (1 << 56) - 1,
-            &[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
-        );
+        check((1 << 56) - 1, &[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
         check(1 << 56, &[0xff, 0, 0, 0, 0, 0, 0, 0, 1]);
         check(u64::MAX, &[0xff; 9]);
     }
 
     #[test]
     fn signed_ones_are_zigzag() {
-        for (value, zigzag) in [
-            (0i64, 0u64),
-            (-1, 1),
-            (1, 2),
-            (-2, 3),
-            (i64::MAX, u64::MAX - 1),
-            (i64::MIN, u64::MAX),
-        ] {
+        for (value, zigzag) in [(0i64, 0u64), (-1, 1), (1, 2), (-2, 3), (i64::MAX, u64::MAX - 1), (i64::MIN, u64::MAX)]
+        {
             let mut out = Vec::new();
             write_uint(&mut out, zigzag);
-            assert_eq!(
-                read_int(&mut Reader::new("test", &out), "n").unwrap(),
-                value
-            );
+            assert_eq!(read_int(&mut Reader::new("test", &out), "n").unwrap(), value);
         }
     }
 }

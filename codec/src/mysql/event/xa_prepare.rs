@@ -24,17 +24,10 @@ pub struct Xid {
 
 impl Xid {
     /// `lengths`: of gtrid and bqual, as the peer has sent them.
-    pub(super) fn read(
-        reader: &mut Reader<'_>,
-        format_id: u32,
-        lengths: [u32; 2],
-    ) -> Result<Self, EventError> {
+    pub(super) fn read(reader: &mut Reader<'_>, format_id: u32, lengths: [u32; 2]) -> Result<Self, EventError> {
         let [gtrid, bqual] = lengths.map(|length| length as usize);
         if gtrid > XID_PART_BYTES_MAX || bqual > XID_PART_BYTES_MAX {
-            return Err(reader.invalid(
-                "xid",
-                format!("parts of {gtrid} and {bqual} bytes, 64 each are allowed"),
-            ));
+            return Err(reader.invalid("xid", format!("parts of {gtrid} and {bqual} bytes, 64 each are allowed")));
         }
         Ok(Self {
             format_id,
@@ -71,10 +64,7 @@ impl XaPrepare {
         let one_phase = reader.u8("one phase")? != 0;
         let format_id = reader.u32("format id")?;
         let lengths = [reader.u32("gtrid length")?, reader.u32("bqual length")?];
-        Ok(Self {
-            one_phase,
-            xid: Xid::read(&mut reader, format_id, lengths)?,
-        })
+        Ok(Self { one_phase, xid: Xid::read(&mut reader, format_id, lengths)? })
     }
 }
 
@@ -91,11 +81,6 @@ mod tests {
         for length in 0..body.len() {
             assert!(XaPrepare::parse(&body[..length]).is_err());
         }
-        assert!(
-            XaPrepare::parse(b"\0\x01\0\0\0\x41\0\0\0\0\0\0\0")
-                .unwrap_err()
-                .to_string()
-                .contains("65")
-        );
+        assert!(XaPrepare::parse(b"\0\x01\0\0\0\x41\0\0\0\0\0\0\0").unwrap_err().to_string().contains("65"));
     }
 }

@@ -23,11 +23,7 @@ impl GtidSet {
         let with_tags = self.has_tags();
         let count = self.iter().len() as u64;
         let mut out = Vec::new();
-        let head = if with_tags {
-            WITH_TAGS << 56 | count << 8 | WITH_TAGS
-        } else {
-            count
-        };
+        let head = if with_tags { WITH_TAGS << 56 | count << 8 | WITH_TAGS } else { count };
         out.extend(head.to_le_bytes());
         for (tsid, intervals) in self.iter() {
             out.extend(tsid.uuid.0);
@@ -54,24 +50,13 @@ impl GtidSet {
         let head = reader.u64("number of entries")?;
         let with_tags = head >> 56 == WITH_TAGS;
         if head >> 56 > WITH_TAGS {
-            return Err(reader.invalid(
-                "number of entries",
-                format!("unknown format {}", head >> 56),
-            ));
+            return Err(reader.invalid("number of entries", format!("unknown format {}", head >> 56)));
         }
-        let count = if with_tags {
-            head >> 8 & ((1 << COUNT_BITS) - 1)
-        } else {
-            head
-        };
+        let count = if with_tags { head >> 8 & ((1 << COUNT_BITS) - 1) } else { head };
         let mut set = Self::new();
         for _ in 0..count {
             let uuid = ServerUuid(reader.array("uuid")?);
-            let tag = if with_tags {
-                read_tag(&mut reader)?
-            } else {
-                None
-            };
+            let tag = if with_tags { read_tag(&mut reader)? } else { None };
             let tsid = Tsid { uuid, tag };
             for _ in 0..reader.u64("number of intervals")? {
                 let (start, end) = (reader.u64("interval start")?, reader.u64("interval end")?);
@@ -96,11 +81,8 @@ pub(in crate::mysql) fn read_tag(reader: &mut Reader<'_>) -> Result<Option<Tag>,
         return Ok(None);
     }
     let bytes = reader.bytes_u64("tag", length)?;
-    let tag = std::str::from_utf8(bytes)
-        .ok()
-        .and_then(|text| Tag::new(text).ok());
-    tag.map(Some)
-        .ok_or_else(|| reader.invalid("tag", format!("{:?}", String::from_utf8_lossy(bytes))))
+    let tag = std::str::from_utf8(bytes).ok().and_then(|text| Tag::new(text).ok());
+    tag.map(Some).ok_or_else(|| reader.invalid("tag", format!("{:?}", String::from_utf8_lossy(bytes))))
 }
 
 #[cfg(test)]
@@ -140,18 +122,11 @@ mod tests {
     #[test]
     fn every_cut_is_an_error() {
         for text in ["", ":1-5:7", ":4:ab:9"] {
-            let text = if text.is_empty() {
-                String::new()
-            } else {
-                format!("{A}{text}")
-            };
+            let text = if text.is_empty() { String::new() } else { format!("{A}{text}") };
             let bytes = text.parse::<GtidSet>().unwrap().encode();
             assert!(GtidSet::decode(&bytes).is_ok());
             for length in 0..bytes.len() {
-                assert!(
-                    GtidSet::decode(&bytes[..length]).is_err(),
-                    "{text} cut at {length}"
-                );
+                assert!(GtidSet::decode(&bytes[..length]).is_err(), "{text} cut at {length}");
             }
             let longer = [&bytes[..], &[0]].concat();
             assert!(GtidSet::decode(&longer).is_err());

@@ -17,9 +17,7 @@ pub enum ExecutedGtids {
 
 /// A GTID of one kind of server, a position of the other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the position '{position}' and '{other}' belong to different kinds of servers (MySQL and MariaDB)"
-)]
+#[error("the position '{position}' and '{other}' belong to different kinds of servers (MySQL and MariaDB)")]
 pub struct FlavorMismatch {
     pub position: String,
     pub other: String,
@@ -55,10 +53,7 @@ impl ExecutedGtids {
                 *self = Self::Mariadb(state);
             }
             (Self::Mysql(_), Gtid::Mariadb(_)) | (Self::Mariadb(_), Gtid::Mysql(_)) => {
-                return Err(FlavorMismatch {
-                    position: self.to_string(),
-                    other: gtid.to_string(),
-                });
+                return Err(FlavorMismatch { position: self.to_string(), other: gtid.to_string() });
             }
         }
         Ok(())
@@ -75,10 +70,7 @@ impl ExecutedGtids {
             (Self::Mysql(set), Self::Mysql(other)) => set.union(other),
             (Self::Mariadb(state), Self::Mariadb(other)) => state.merge(other),
             (Self::Mysql(_), Self::Mariadb(_)) | (Self::Mariadb(_), Self::Mysql(_)) => {
-                return Err(FlavorMismatch {
-                    position: self.to_string(),
-                    other: other.to_string(),
-                });
+                return Err(FlavorMismatch { position: self.to_string(), other: other.to_string() });
             }
         }
         Ok(())
@@ -162,11 +154,7 @@ mod tests {
         assert_eq!(executed, ExecutedGtids::None);
         executed.add(&"0-1-5".parse().unwrap()).unwrap();
         assert_eq!(executed, "0-1-5".parse().unwrap());
-        assert!(
-            executed
-                .merge(&format!("{UUID}:1").parse().unwrap())
-                .is_err()
-        );
+        assert!(executed.merge(&format!("{UUID}:1").parse().unwrap()).is_err());
         executed.merge(&ExecutedGtids::None).unwrap();
         assert_eq!(executed.to_string(), "0-1-5");
     }
@@ -174,11 +162,6 @@ mod tests {
     #[test]
     fn nothing_is_part_of_everything() {
         assert!(ExecutedGtids::None.is_subset(&"0-1-5".parse().unwrap()));
-        assert!(
-            !"0-1-5"
-                .parse::<ExecutedGtids>()
-                .unwrap()
-                .is_subset(&ExecutedGtids::None)
-        );
+        assert!(!"0-1-5".parse::<ExecutedGtids>().unwrap().is_subset(&ExecutedGtids::None));
     }
 }

@@ -64,9 +64,7 @@ impl MariadbGtidState {
     }
 
     pub fn last_in_domain(&self, domain: u32) -> Option<&MariadbGtid> {
-        self.place(domain)
-            .ok()
-            .and_then(|index| self.last.get(index))
+        self.place(domain).ok().and_then(|index| self.last.get(index))
     }
 
     /// Makes this the last transaction of its domain. The binlog's order counts, not the sequence number:
@@ -84,8 +82,7 @@ impl MariadbGtidState {
 
     /// Is this transaction at or before the position, by its sequence number?
     pub fn contains(&self, gtid: &MariadbGtid) -> bool {
-        self.last_in_domain(gtid.domain)
-            .is_some_and(|last| last.sequence >= gtid.sequence)
+        self.last_in_domain(gtid.domain).is_some_and(|last| last.sequence >= gtid.sequence)
     }
 
     /// True when every domain here stands at or behind the same domain of `other`.
@@ -124,11 +121,7 @@ impl FromStr for MariadbGtidState {
 
     fn from_str(text: &str) -> Result<Self, InvalidGtid> {
         let mut state = Self::default();
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let gtid: MariadbGtid = part.parse()?;
             if state.last_in_domain(gtid.domain).is_some() {
                 return Err(InvalidGtid::DuplicateDomain(gtid.domain));
@@ -149,25 +142,11 @@ mod tests {
             ("0-1-42", "0-1-42"),
             ("", ""),
             (" 7-2-1 ,\n 0-1-42,", "0-1-42,7-2-1"),
-            (
-                "4294967295-4294967295-18446744073709551615",
-                "4294967295-4294967295-18446744073709551615",
-            ),
+            ("4294967295-4294967295-18446744073709551615", "4294967295-4294967295-18446744073709551615"),
         ] {
-            assert_eq!(
-                input.parse::<MariadbGtidState>().unwrap().to_string(),
-                expected
-            );
+            assert_eq!(input.parse::<MariadbGtidState>().unwrap().to_string(), expected);
         }
-        for wrong in [
-            "1",
-            "0-1",
-            "0-1-2-3",
-            "0-1-+2",
-            "0-1-x",
-            "4294967296-1-1",
-            "0-1-5,0-2-6",
-        ] {
+        for wrong in ["1", "0-1", "0-1-2-3", "0-1-+2", "0-1-x", "4294967296-1-1", "0-1-5,0-2-6"] {
             assert!(wrong.parse::<MariadbGtidState>().is_err(), "{wrong}");
         }
     }

@@ -39,11 +39,7 @@ impl FromStr for Gtid {
 
     fn from_str(text: &str) -> Result<Self, InvalidGtid> {
         // A MySQL GTID always has a colon, a MariaDB one never.
-        if text.contains(':') {
-            text.parse().map(Self::Mysql)
-        } else {
-            text.parse().map(Self::Mariadb)
-        }
+        if text.contains(':') { text.parse().map(Self::Mysql) } else { text.parse().map(Self::Mariadb) }
     }
 }
 
@@ -52,13 +48,9 @@ impl FromStr for Gtid {
 pub enum InvalidGtid {
     #[error("'{0}' is not a server uuid (8-4-4-4-12 hexadecimal digits)")]
     Uuid(String),
-    #[error(
-        "'{0}' is not a GTID tag (a letter or underscore, then letters, digits, underscores; at most 32)"
-    )]
+    #[error("'{0}' is not a GTID tag (a letter or underscore, then letters, digits, underscores; at most 32)")]
     Tag(String),
-    #[error(
-        "'{0}' is not a transaction number or an interval of them (1 to 9223372036854775806, as N or N-M)"
-    )]
+    #[error("'{0}' is not a transaction number or an interval of them (1 to 9223372036854775806, as N or N-M)")]
     Interval(String),
     #[error("'{0}' is not a MySQL GTID (UUID:NUMBER or UUID:TAG:NUMBER)")]
     Mysql(String),

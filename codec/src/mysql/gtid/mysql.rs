@@ -44,10 +44,7 @@ impl FromStr for ServerUuid {
     fn from_str(text: &str) -> Result<Self, InvalidGtid> {
         let invalid = || InvalidGtid::Uuid(excerpt(text));
         let trimmed = text.trim();
-        let inner = trimmed
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'))
-            .unwrap_or(trimmed);
+        let inner = trimmed.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(trimmed);
         let dashed = inner.len() == 36;
         if !dashed && inner.len() != 32 {
             return Err(invalid());
@@ -61,19 +58,12 @@ impl FromStr for ServerUuid {
                 }
                 continue;
             }
-            let digit = char::from(byte)
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-                .ok_or_else(invalid)?;
+            let digit = char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or_else(invalid)?;
             let target = uuid.get_mut(digits / 2).ok_or_else(invalid)?;
             *target = *target << 4 | digit;
             digits += 1;
         }
-        if digits == 32 {
-            Ok(Self(uuid))
-        } else {
-            Err(invalid())
-        }
+        if digits == 32 { Ok(Self(uuid)) } else { Err(invalid()) }
     }
 }
 
@@ -100,8 +90,7 @@ impl Tag {
         }
         for (index, (target, byte)) in bytes.iter_mut().zip(text.bytes()).enumerate() {
             let lower = byte.to_ascii_lowercase();
-            let fits =
-                lower == b'_' || lower.is_ascii_lowercase() || index > 0 && lower.is_ascii_digit();
+            let fits = lower == b'_' || lower.is_ascii_lowercase() || index > 0 && lower.is_ascii_digit();
             if !fits {
                 return Err(invalid());
             }
@@ -111,9 +100,7 @@ impl Tag {
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes
-            .get(..usize::from(self.length))
-            .unwrap_or_default()
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 
     pub fn as_str(&self) -> &str {
@@ -195,13 +182,7 @@ impl FromStr for MysqlGtid {
             Some((uuid, tag)) => (uuid, Some(Tag::new(tag.trim())?)),
         };
         let number = parse_number(number).ok_or_else(|| InvalidGtid::Interval(excerpt(number)))?;
-        Ok(Self {
-            tsid: Tsid {
-                uuid: uuid.parse()?,
-                tag,
-            },
-            number,
-        })
+        Ok(Self { tsid: Tsid { uuid: uuid.parse()?, tag }, number })
     }
 }
 
@@ -220,22 +201,10 @@ mod tests {
     #[test]
     fn text_form_goes_both_ways() {
         for (input, expected) in [
-            (
-                "3E11FA47-71CA-11E1-9E33-C80AA9429562:23",
-                "3e11fa47-71ca-11e1-9e33-c80aa9429562:23",
-            ),
-            (
-                " 3e11fa4771ca11e19e33c80aa9429562:1 ",
-                "3e11fa47-71ca-11e1-9e33-c80aa9429562:1",
-            ),
-            (
-                "{3e11fa47-71ca-11e1-9e33-c80aa9429562}:1",
-                "3e11fa47-71ca-11e1-9e33-c80aa9429562:1",
-            ),
-            (
-                "3e11fa47-71ca-11e1-9e33-c80aa9429562:Blue_1:7",
-                "3e11fa47-71ca-11e1-9e33-c80aa9429562:blue_1:7",
-            ),
+            ("3E11FA47-71CA-11E1-9E33-C80AA9429562:23", "3e11fa47-71ca-11e1-9e33-c80aa9429562:23"),
+            (" 3e11fa4771ca11e19e33c80aa9429562:1 ", "3e11fa47-71ca-11e1-9e33-c80aa9429562:1"),
+            ("{3e11fa47-71ca-11e1-9e33-c80aa9429562}:1", "3e11fa47-71ca-11e1-9e33-c80aa9429562:1"),
+            ("3e11fa47-71ca-11e1-9e33-c80aa9429562:Blue_1:7", "3e11fa47-71ca-11e1-9e33-c80aa9429562:blue_1:7"),
         ] {
             assert_eq!(input.parse::<MysqlGtid>().unwrap().to_string(), expected);
             assert_eq!(expected.parse::<MysqlGtid>().unwrap().to_string(), expected);
@@ -259,15 +228,7 @@ mod tests {
     fn tags_are_lower_case_and_bounded() {
         assert_eq!(Tag::new("_ABC9").unwrap().as_str(), "_abc9");
         assert_eq!(Tag::new(&"a".repeat(32)).unwrap().as_str().len(), 32);
-        for wrong in [
-            "",
-            "9a",
-            "a-b",
-            "a b",
-            "ä",
-            &"a".repeat(33),
-            &"a".repeat(300),
-        ] {
+        for wrong in ["", "9a", "a-b", "a b", "ä", &"a".repeat(33), &"a".repeat(300)] {
             assert!(Tag::new(wrong).is_err(), "{wrong}");
         }
     }

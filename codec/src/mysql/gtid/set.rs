@@ -56,16 +56,12 @@ impl GtidSet {
 
     /// Number of transactions in the set.
     pub fn count(&self) -> u64 {
-        self.iter()
-            .flat_map(|(_, intervals)| intervals)
-            .fold(0, |sum, i| sum.saturating_add(i.end - i.start))
+        self.iter().flat_map(|(_, intervals)| intervals).fold(0, |sum, i| sum.saturating_add(i.end - i.start))
     }
 
     /// Every tsid with its intervals, in canonical order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Tsid, &[Interval])> {
-        self.entries
-            .iter()
-            .map(|entry| (&entry.tsid, entry.intervals.as_slice()))
+        self.entries.iter().map(|entry| (&entry.tsid, entry.intervals.as_slice()))
     }
 
     /// True when a tag occurs: servers before 8.3 cannot read such a set.
@@ -78,10 +74,7 @@ impl GtidSet {
             return false;
         };
         let after = intervals.partition_point(|interval| interval.start <= gtid.number);
-        after
-            .checked_sub(1)
-            .and_then(|index| intervals.get(index))
-            .is_some_and(|i| gtid.number < i.end)
+        after.checked_sub(1).and_then(|index| intervals.get(index)).is_some_and(|i| gtid.number < i.end)
     }
 
     /// Adds one transaction. False when it was there already.
@@ -114,13 +107,7 @@ impl GtidSet {
         let index = match self.place(tsid) {
             Ok(index) => index,
             Err(index) => {
-                self.entries.insert(
-                    index,
-                    Entry {
-                        tsid: *tsid,
-                        intervals: Vec::new(),
-                    },
-                );
+                self.entries.insert(index, Entry { tsid: *tsid, intervals: Vec::new() });
                 index
             }
         };
@@ -134,9 +121,7 @@ impl GtidSet {
         let touched = entry.intervals.get(first..behind).unwrap_or_default();
         let start = touched.first().map_or(start, |i| i.start.min(start));
         let end = touched.last().map_or(end, |i| i.end.max(end));
-        entry
-            .intervals
-            .splice(first..behind, [Interval { start, end }]);
+        entry.intervals.splice(first..behind, [Interval { start, end }]);
     }
 
     /// Adds all that `other` has.
@@ -165,19 +150,13 @@ impl GtidSet {
             let outer = other.intervals(tsid).unwrap_or_default();
             intervals.iter().all(|inner| {
                 let after = outer.partition_point(|i| i.start <= inner.start);
-                after
-                    .checked_sub(1)
-                    .and_then(|index| outer.get(index))
-                    .is_some_and(|i| inner.end <= i.end)
+                after.checked_sub(1).and_then(|index| outer.get(index)).is_some_and(|i| inner.end <= i.end)
             })
         })
     }
 
     fn intervals(&self, tsid: &Tsid) -> Option<&[Interval]> {
-        self.place(tsid)
-            .ok()
-            .and_then(|index| self.entries.get(index))
-            .map(|entry| entry.intervals.as_slice())
+        self.place(tsid).ok().and_then(|index| self.entries.get(index)).map(|entry| entry.intervals.as_slice())
     }
 
     fn place(&self, tsid: &Tsid) -> Result<usize, usize> {
@@ -196,10 +175,7 @@ fn difference(from: &[Interval], out: &[Interval]) -> Vec<Interval> {
                 break;
             }
             if hole.start > start {
-                result.push(Interval {
-                    start,
-                    end: hole.start,
-                });
+                result.push(Interval { start, end: hole.start });
             }
             start = start.max(hole.end);
             if hole.end > interval.end {
@@ -208,10 +184,7 @@ fn difference(from: &[Interval], out: &[Interval]) -> Vec<Interval> {
             out.next();
         }
         if start < interval.end {
-            result.push(Interval {
-                start,
-                end: interval.end,
-            });
+            result.push(Interval { start, end: interval.end });
         }
     }
     result
@@ -250,18 +223,13 @@ impl FromStr for GtidSet {
     /// order, also overlapping, the same uuid more than once.
     fn from_str(text: &str) -> Result<Self, InvalidGtid> {
         let mut set = Self::new();
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let mut pieces = part.split(':').map(str::trim);
             let uuid: ServerUuid = pieces.next().unwrap_or_default().parse()?;
             let mut tsid = Tsid { uuid, tag: None };
             let mut intervals = 0usize;
             for piece in pieces {
-                let is_tag =
-                    piece.starts_with(|first: char| first == '_' || first.is_ascii_alphabetic());
+                let is_tag = piece.starts_with(|first: char| first == '_' || first.is_ascii_alphabetic());
                 if is_tag {
                     tsid.tag = Some(Tag::new(piece)?);
                     continue;

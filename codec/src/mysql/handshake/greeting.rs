@@ -66,10 +66,7 @@ impl Greeting {
             return Err(LoginError::Protocol(protocol));
         }
         let version = String::from_utf8_lossy(reader.until_nul("server version")?);
-        let server_version = version
-            .strip_prefix(MARIADB_PREFIX)
-            .unwrap_or(&version)
-            .to_owned();
+        let server_version = version.strip_prefix(MARIADB_PREFIX).unwrap_or(&version).to_owned();
         let connection_id = reader.u32("connection id")?;
         let first: [u8; FIRST_PART_BYTES] = reader.array("scramble")?;
         reader.u8("zero byte")?;
@@ -80,12 +77,7 @@ impl Greeting {
         let capabilities = u32::from(high) << 16 | u32::from(low);
         let needed = Capabilities::PROTOCOL_41 | Capabilities::SECURE_CONNECTION;
         if capabilities & needed != needed {
-            return Err(reader
-                .invalid(
-                    "capabilities",
-                    format!("{capabilities:#x}: a server from before 4.1"),
-                )
-                .into());
+            return Err(reader.invalid("capabilities", format!("{capabilities:#x}: a server from before 4.1")).into());
         }
         reader.u8("scramble length")?;
         reader.bytes("reserved", 10)?;
@@ -102,15 +94,7 @@ impl Greeting {
             let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
             auth_plugin = String::from_utf8_lossy(name).into_owned();
         }
-        Ok(Self {
-            server_version,
-            connection_id,
-            scramble,
-            capabilities,
-            collation,
-            status,
-            auth_plugin,
-        })
+        Ok(Self { server_version, connection_id, scramble, capabilities, collation, status, auth_plugin })
     }
 
     pub fn server_kind(&self) -> ServerKind {
@@ -123,10 +107,7 @@ impl Greeting {
 
     /// (major, minor, patch); 0 for what cannot be read.
     pub fn version(&self) -> (u32, u32, u32) {
-        let mut numbers = self
-            .server_version
-            .split(|c: char| !c.is_ascii_digit())
-            .map(|n| n.parse().unwrap_or(0));
+        let mut numbers = self.server_version.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
         let mut next = || numbers.next().unwrap_or(0);
         (next(), next(), next())
     }
@@ -154,24 +135,17 @@ pub(super) mod tests {
         out
     }
 
-    pub const CAPABILITIES: u32 = Capabilities::PROTOCOL_41
-        | Capabilities::SECURE_CONNECTION
-        | Capabilities::PLUGIN_AUTH
-        | Capabilities::TLS;
+    pub const CAPABILITIES: u32 =
+        Capabilities::PROTOCOL_41 | Capabilities::SECURE_CONNECTION | Capabilities::PLUGIN_AUTH | Capabilities::TLS;
 
     #[test]
     fn reads_both_kinds_of_servers() {
-        let greeting =
-            Greeting::parse(&payload("9.7.4", "caching_sha2_password", CAPABILITIES)).unwrap();
+        let greeting = Greeting::parse(&payload("9.7.4", "caching_sha2_password", CAPABILITIES)).unwrap();
         assert_eq!(greeting.version(), (9, 7, 4));
         assert_eq!(&greeting.scramble, b"abcdefghijklmnopqrst");
         assert_eq!(greeting.auth_plugin, "caching_sha2_password");
         assert!(greeting.offers_tls() && greeting.server_kind() == ServerKind::Mysql);
-        let maria = payload(
-            "5.5.5-10.11.18-MariaDB-deb12-log",
-            "mysql_native_password",
-            CAPABILITIES,
-        );
+        let maria = payload("5.5.5-10.11.18-MariaDB-deb12-log", "mysql_native_password", CAPABILITIES);
         let greeting = Greeting::parse(&maria).unwrap();
         assert_eq!(greeting.version(), (10, 11, 18));
         assert!(greeting.server_kind() == ServerKind::Mariadb);
@@ -184,14 +158,8 @@ pub(super) mod tests {
         for length in 0..shortest {
             assert!(Greeting::parse(&bytes[..length]).is_err(), "{length}");
         }
-        assert!(matches!(
-            Greeting::parse(b"\xff\x10\x04Too many connections"),
-            Err(LoginError::Server(_))
-        ));
-        assert!(matches!(
-            Greeting::parse(b"\x09x\0"),
-            Err(LoginError::Protocol(9))
-        ));
+        assert!(matches!(Greeting::parse(b"\xff\x10\x04Too many connections"), Err(LoginError::Server(_))));
+        assert!(matches!(Greeting::parse(b"\x09x\0"), Err(LoginError::Protocol(9))));
         assert!(Greeting::parse(b"HTTP/1.1 400 Bad Request").is_err());
         assert!(Greeting::parse(&payload("4.0.1", "", 0)).is_err());
     }

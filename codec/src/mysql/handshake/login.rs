@@ -92,11 +92,7 @@ const FULL_AUTHENTICATION: u8 = 0x04;
 impl Login {
     /// # Errors
     /// [`LoginError::NoTls`] for a TLS channel to a server without TLS.
-    pub fn new(
-        greeting: &Greeting,
-        credentials: Credentials,
-        channel: Channel,
-    ) -> Result<Self, LoginError> {
+    pub fn new(greeting: &Greeting, credentials: Credentials, channel: Channel) -> Result<Self, LoginError> {
         if channel == Channel::Tls && !greeting.offers_tls() {
             return Err(LoginError::NoTls);
         }
@@ -105,8 +101,7 @@ impl Login {
             | Capabilities::PROTOCOL_41
             | Capabilities::TRANSACTIONS
             | Capabilities::SECURE_CONNECTION;
-        capabilities |=
-            greeting.capabilities & (Capabilities::PLUGIN_AUTH | Capabilities::CONNECT_ATTRIBUTES);
+        capabilities |= greeting.capabilities & (Capabilities::PLUGIN_AUTH | Capabilities::CONNECT_ATTRIBUTES);
         if channel == Channel::Tls {
             capabilities |= Capabilities::TLS;
         }
@@ -114,17 +109,8 @@ impl Login {
             capabilities |= Capabilities::CONNECT_WITH_DATABASE;
         }
         // An unknown default plugin is no reason to give up: the account may have another one.
-        let plugin = plugin(&greeting.auth_plugin)
-            .filter(|plugin| *plugin != Plugin::Clear)
-            .unwrap_or(Plugin::Native);
-        Ok(Self {
-            credentials,
-            channel,
-            capabilities,
-            plugin,
-            scramble: greeting.scramble.to_vec(),
-            awaits_key: false,
-        })
+        let plugin = plugin(&greeting.auth_plugin).filter(|plugin| *plugin != Plugin::Clear).unwrap_or(Plugin::Native);
+        Ok(Self { credentials, channel, capabilities, plugin, scramble: greeting.scramble.to_vec(), awaits_key: false })
     }
 
     /// The payload that asks for TLS: the first fields of the response. The TLS handshake follows it.
@@ -177,9 +163,7 @@ impl Login {
         match reader.u8("head")? {
             0x00 => Ok(LoginStep::Done),
             0x01 => self.more_data(reader.rest()),
-            0xfe if reader.is_empty() => {
-                Err(LoginError::UnsupportedPlugin("mysql_old_password".into()))
-            }
+            0xfe if reader.is_empty() => Err(LoginError::UnsupportedPlugin("mysql_old_password".into())),
             0xfe => self.switch(&mut reader),
             head => Err(reader.invalid("head", format!("{head:#04x}")).into()),
         }
@@ -192,11 +176,7 @@ impl Login {
         let scramble = data.strip_suffix(&[0]).unwrap_or(data);
         // ed25519's 32 bytes have no zero byte behind them and may end in one.
         let expected = self.plugin.scramble_bytes();
-        let scramble = if data.len() == expected {
-            data
-        } else {
-            scramble
-        };
+        let scramble = if data.len() == expected { data } else { scramble };
         if scramble.len() != expected && self.plugin != Plugin::Clear {
             let found = format!("{} bytes for {}", scramble.len(), self.plugin.name());
             return Err(reader.invalid("scramble", found).into());
@@ -209,15 +189,10 @@ impl Login {
     fn first_answer(&self) -> Result<Vec<u8>, LoginError> {
         let password = self.credentials.password.as_bytes();
         match self.plugin {
-            Plugin::Native => Ok(scramble_native(&self.scramble, password)
-                .map(Vec::from)
-                .unwrap_or_default()),
+            Plugin::Native => Ok(scramble_native(&self.scramble, password).map(Vec::from).unwrap_or_default()),
             Plugin::CachingSha2 => {
                 let scramble = self.scramble.first_chunk::<SCRAMBLE_BYTES>();
-                Ok(scramble
-                    .and_then(|scramble| scramble_sha256(scramble, password))
-                    .map(Vec::from)
-                    .unwrap_or_default())
+                Ok(scramble.and_then(|scramble| scramble_sha256(scramble, password)).map(Vec::from).unwrap_or_default())
             }
             Plugin::Ed25519 => self.ed25519(),
             Plugin::Clear if self.channel.is_private() => Ok([password, &[0]].concat()),
@@ -228,22 +203,14 @@ impl Login {
     fn ed25519(&self) -> Result<Vec<u8>, LoginError> {
         let unsupported = || LoginError::UnsupportedPlugin("client_ed25519".into());
         let mut plugin = AuthProc::init(&AuthPlugin::Ed25519).map_err(|_| unsupported())?;
-        let answer = plugin
-            .run(PluginContext(self), &self.scramble)
-            .map_err(|_| unsupported())?;
+        let answer = plugin.run(PluginContext(self), &self.scramble).map_err(|_| unsupported())?;
         answer.data().map(<[u8]>::to_vec).ok_or_else(unsupported)
     }
 
     fn more_data(&mut self, data: &[u8]) -> Result<LoginStep, LoginError> {
         if self.plugin != Plugin::CachingSha2 {
-            let reason = format!(
-                "{} bytes of data that {} does not have",
-                data.len(),
-                self.plugin.name()
-            );
-            return Err(Reader::new("answer to the handshake", data)
-                .invalid("data", reason)
-                .into());
+            let reason = format!("{} bytes of data that {} does not have", data.len(), self.plugin.name());
+            return Err(Reader::new("answer to the handshake", data).invalid("data", reason).into());
         }
         if self.awaits_key {
             self.awaits_key = false;
@@ -252,12 +219,9 @@ impl Login {
         match data {
             [FAST_SUCCESS] => Ok(LoginStep::Wait),
             // For the first time since the server started it wants the password itself.
-            [FULL_AUTHENTICATION] if self.channel.is_private() => {
-                Ok(LoginStep::Send([self.password(), &[0]].concat()))
-            }
+            [FULL_AUTHENTICATION] if self.channel.is_private() => Ok(LoginStep::Send([self.password(), &[0]].concat())),
             [FULL_AUTHENTICATION] => match &self.credentials.server_public_key {
-                Some(key) => rsa_key::encrypt(key.as_bytes(), self.password(), &self.scramble)
-                    .map(LoginStep::Send),
+                Some(key) => rsa_key::encrypt(key.as_bytes(), self.password(), &self.scramble).map(LoginStep::Send),
                 None if self.credentials.fetch_public_key => {
                     self.awaits_key = true;
                     Ok(LoginStep::Send(vec![REQUEST_KEY]))
@@ -266,9 +230,7 @@ impl Login {
             },
             other => {
                 let reason = format!("{} bytes", other.len());
-                Err(Reader::new("answer to the handshake", data)
-                    .invalid("data", reason)
-                    .into())
+                Err(Reader::new("answer to the handshake", data).invalid("data", reason).into())
             }
         }
     }
@@ -298,14 +260,9 @@ impl Plugin {
 }
 
 fn plugin(name: &str) -> Option<Plugin> {
-    [
-        Plugin::Native,
-        Plugin::CachingSha2,
-        Plugin::Ed25519,
-        Plugin::Clear,
-    ]
-    .into_iter()
-    .find(|plugin| plugin.name() == name)
+    [Plugin::Native, Plugin::CachingSha2, Plugin::Ed25519, Plugin::Clear]
+        .into_iter()
+        .find(|plugin| plugin.name() == name)
 }
 
 struct PluginContext<'l>(&'l Login);

@@ -29,9 +29,7 @@ pub enum LoginError {
     Malformed(#[from] EventError),
     #[error("the server speaks protocol {0}; 10 is known (MySQL 4.1 and later)")]
     Protocol(u8),
-    #[error(
-        "the server does not offer TLS; enable it there, or set tls to 'preferred' or 'disabled'"
-    )]
+    #[error("the server does not offer TLS; enable it there, or set tls to 'preferred' or 'disabled'")]
     NoTls,
     #[error(
         "the account uses the authentication plugin '{0}', which is not supported; use caching_sha2_password, \

@@ -19,23 +19,13 @@ const INTEGER: u8 = 0x02;
 pub(super) fn encrypt(pem: &[u8], password: &[u8], scramble: &[u8]) -> Result<Vec<u8>, LoginError> {
     let bad = |reason: &str| LoginError::PublicKey(reason.to_owned());
     // The server sends a zero byte or line breaks behind it.
-    let pem = pem
-        .trim_ascii_end()
-        .strip_suffix(&[0])
-        .unwrap_or(pem)
-        .trim_ascii();
+    let pem = pem.trim_ascii_end().strip_suffix(&[0]).unwrap_or(pem).trim_ascii();
     let modulus_bytes = modulus_bytes(pem).map_err(bad)?;
     if scramble.is_empty() || password.len() + 1 + PADDING_BYTES > modulus_bytes {
         return Err(bad("the password is too long for it"));
     }
-    let hidden: Vec<u8> = password
-        .iter()
-        .chain(&[0])
-        .zip(scramble.iter().cycle())
-        .map(|(a, b)| a ^ b)
-        .collect();
-    mysql_common::crypto::encrypt(&hidden, pem)
-        .map_err(|error| LoginError::PublicKey(error.to_string()))
+    let hidden: Vec<u8> = password.iter().chain(&[0]).zip(scramble.iter().cycle()).map(|(a, b)| a ^ b).collect();
+    mysql_common::crypto::encrypt(&hidden, pem).map_err(|error| LoginError::PublicKey(error.to_string()))
 }
 
 /// Length of the key's modulus, once every length in it has been found right.
@@ -43,17 +33,10 @@ fn modulus_bytes(pem: &[u8]) -> Result<usize, &'static str> {
     if pem.len() > PEM_BYTES_MAX {
         return Err("it is longer than 16 KiB");
     }
-    let between = |begin: &[u8], end: &[u8]| {
-        pem.strip_prefix(begin)
-            .and_then(|rest| rest.strip_suffix(end))
-    };
+    let between = |begin: &[u8], end: &[u8]| pem.strip_prefix(begin).and_then(|rest| rest.strip_suffix(end));
     let spki = between(b"-----BEGIN PUBLIC KEY-----", b"-----END PUBLIC KEY-----");
-    let plain = between(
-        b"-----BEGIN RSA PUBLIC KEY-----",
-        b"-----END RSA PUBLIC KEY-----",
-    );
-    let der =
-        base64(spki.or(plain).ok_or("it is not one PEM block")?).ok_or("its base64 is damaged")?;
+    let plain = between(b"-----BEGIN RSA PUBLIC KEY-----", b"-----END RSA PUBLIC KEY-----");
+    let der = base64(spki.or(plain).ok_or("it is not one PEM block")?).ok_or("its base64 is damaged")?;
     let key = if spki.is_some() {
         let (info, _) = element(&der, SEQUENCE)?;
         let (_algorithm, rest) = element(info, SEQUENCE)?;
@@ -68,8 +51,8 @@ fn modulus_bytes(pem: &[u8]) -> Result<usize, &'static str> {
     let modulus = significant(modulus);
     let exponent = significant(exponent);
     // Even moduli are no RSA; a top bit that is clear would shift the block's length.
-    let is_sound = modulus.first().is_some_and(|byte| byte & 0x80 != 0)
-        && modulus.last().is_some_and(|byte| byte & 1 == 1);
+    let is_sound =
+        modulus.first().is_some_and(|byte| byte & 0x80 != 0) && modulus.last().is_some_and(|byte| byte & 1 == 1);
     if !is_sound || !MODULUS_BYTES.contains(&modulus.len()) {
         return Err("its modulus is not of 1024 to 8192 bits");
     }
@@ -92,15 +75,8 @@ fn element(der: &[u8], tag: u8) -> Result<(&[u8], &[u8]), &'static str> {
     let (length, rest) = match first {
         short @ 0..=0x7f => (usize::from(*short), rest),
         0x81 | 0x82 => {
-            let (length, rest) = rest
-                .split_at_checked(usize::from(first & 0x7f))
-                .ok_or(DAMAGED)?;
-            (
-                length
-                    .iter()
-                    .fold(0, |value, byte| value << 8 | usize::from(*byte)),
-                rest,
-            )
+            let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f)).ok_or(DAMAGED)?;
+            (length.iter().fold(0, |value, byte| value << 8 | usize::from(*byte)), rest)
         }
         _ => return Err(DAMAGED),
     };
@@ -109,18 +85,11 @@ fn element(der: &[u8], tag: u8) -> Result<(&[u8], &[u8]), &'static str> {
 
 /// Standard base64 with padding; blanks and line breaks are skipped, anything else is an error.
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let symbols: Vec<u8> = text
-        .iter()
-        .copied()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
+    let symbols: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     if !symbols.len().is_multiple_of(4) {
         return None;
     }
-    let digits = symbols
-        .strip_suffix(b"==")
-        .or_else(|| symbols.strip_suffix(b"="))
-        .unwrap_or(&symbols);
+    let digits = symbols.strip_suffix(b"==").or_else(|| symbols.strip_suffix(b"=")).unwrap_or(&symbols);
     let mut out = Vec::with_capacity(digits.len() / 4 * 3 + 2);
     for group in digits.chunks(4) {
         let mut word = 0u32;
@@ -183,13 +152,9 @@ mod tests {
 
     #[test]
     fn base64_of_every_length() {
-        for (text, bytes) in [
-            ("", &b""[..]),
-            ("Zg==", b"f"),
-            ("Zm8=", b"fo"),
-            ("Zm9v", b"foo"),
-            ("Zm9v\nYmFy", b"foobar"),
-        ] {
+        for (text, bytes) in
+            [("", &b""[..]), ("Zg==", b"f"), ("Zm8=", b"fo"), ("Zm9v", b"foo"), ("Zm9v\nYmFy", b"foobar")]
+        {
             assert_eq!(base64(text.as_bytes()).unwrap(), bytes);
         }
         for wrong in ["Z", "Zg", "Zg=", "Z*==", "Zg==Zg=="] {

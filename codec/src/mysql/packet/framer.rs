@@ -110,29 +110,11 @@ impl Framer {
     /// # Errors
     /// [`PacketError`] when the packet that has begun is too large or out of sequence.
     pub fn space(&mut self) -> Result<&mut [u8], PacketError> {
-        self.unless_failed(|framer| {
-            if framer.large.is_none() {
-                framer.prepare_chunk()
-            } else {
-                Ok(())
-            }
-        })?;
-        let Self {
-            large,
-            chunk,
-            filled,
-            ..
-        } = self;
+        self.unless_failed(|framer| if framer.large.is_none() { framer.prepare_chunk() } else { Ok(()) })?;
+        let Self { large, chunk, filled, .. } = self;
         let space = match large {
             None => chunk.get_mut(*filled..),
-            Some(Large {
-                payload,
-                filled,
-                part_end,
-                header,
-                header_filled,
-                ..
-            }) => {
+            Some(Large { payload, filled, part_end, header, header_filled, .. }) => {
                 if filled < part_end {
                     payload.get_mut(*filled..*part_end)
                 } else {
@@ -195,10 +177,7 @@ impl Framer {
         if let Some(large) = self.large.take_if(|large| large.is_complete()) {
             let mut payload = large.payload;
             payload.truncate(large.filled);
-            return Ok(Some(Frames {
-                chunk: payload.freeze(),
-                is_one_payload: true,
-            }));
+            return Ok(Some(Frames { chunk: payload.freeze(), is_one_payload: true }));
         }
         let complete = self.complete_bytes()?;
         if complete == 0 {
@@ -206,18 +185,12 @@ impl Framer {
         }
         let taken = self.chunk.split_to(complete).freeze();
         self.filled -= complete;
-        Ok(Some(Frames {
-            chunk: taken,
-            is_one_payload: false,
-        }))
+        Ok(Some(Frames { chunk: taken, is_one_payload: false }))
     }
 
     /// An error ends the stream for good.
     #[inline]
-    fn unless_failed<T>(
-        &mut self,
-        step: impl FnOnce(&mut Self) -> Result<T, PacketError>,
-    ) -> Result<T, PacketError> {
+    fn unless_failed<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, PacketError>) -> Result<T, PacketError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -231,8 +204,7 @@ impl Framer {
         let mut sequence = self.sequence;
         while let Some((header, behind)) = rest.split_first_chunk::<PACKET_HEADER_BYTES>() {
             let (length, found) = parse_header(*header);
-            let checked = check_sequence(&mut sequence, found)
-                .and_then(|()| check_size(&self.limits, length));
+            let checked = check_sequence(&mut sequence, found).and_then(|()| check_size(&self.limits, length));
             if let Err(error) = checked {
                 if rest.len() == received.len() {
                     return Err(error);
@@ -279,9 +251,7 @@ impl Framer {
     /// Moves what is there into a new chunk, or into an old one that nobody holds any more.
     fn begin_chunk(&mut self, bytes_min: usize) {
         let capacity = bytes_min.max(CHUNK_BYTES);
-        let mut fresh = self
-            .reclaim(capacity)
-            .unwrap_or_else(|| BytesMut::with_capacity(capacity));
+        let mut fresh = self.reclaim(capacity).unwrap_or_else(|| BytesMut::with_capacity(capacity));
         fresh.extend_from_slice(self.chunk.get(..self.filled).unwrap_or_default());
         let mut spent = std::mem::replace(&mut self.chunk, fresh);
         spent.clear();
@@ -292,10 +262,7 @@ impl Framer {
     }
 
     fn reclaim(&mut self, capacity: usize) -> Option<BytesMut> {
-        let free = self
-            .spent
-            .iter_mut()
-            .position(|chunk| chunk.try_reclaim(capacity))?;
+        let free = self.spent.iter_mut().position(|chunk| chunk.try_reclaim(capacity))?;
         self.spent.remove(free)
     }
 }
@@ -315,14 +282,7 @@ fn begin_large(limits: &FramerLimits, length: usize, part: &[u8]) -> Result<Larg
         target.copy_from_slice(part);
     }
     let header = [0; PACKET_HEADER_BYTES];
-    Ok(Large {
-        payload,
-        filled: part.len(),
-        part_end: length,
-        continues,
-        header,
-        header_filled: 0,
-    })
+    Ok(Large { payload, filled: part.len(), part_end: length, continues, header, header_filled: 0 })
 }
 
 /// What a payload that begins with an event will be long, joined, by the event's own header.
@@ -331,9 +291,7 @@ fn event_payload_bytes(part: &[u8]) -> Option<usize> {
         return None;
     }
     let size = part.get(EVENT_SIZE_OFFSET..)?.first_chunk::<4>()?;
-    usize::try_from(u32::from_le_bytes(*size))
-        .ok()?
-        .checked_add(1)
+    usize::try_from(u32::from_le_bytes(*size)).ok()?.checked_add(1)
 }
 
 #[inline]
@@ -344,10 +302,7 @@ fn parse_header([a, b, c, sequence]: [u8; PACKET_HEADER_BYTES]) -> (usize, u8) {
 #[inline]
 fn check_sequence(expected: &mut u8, found: u8) -> Result<(), PacketError> {
     if *expected != found {
-        return Err(PacketError::Sequence {
-            expected: *expected,
-            found,
-        });
+        return Err(PacketError::Sequence { expected: *expected, found });
     }
     *expected = expected.wrapping_add(1);
     Ok(())
@@ -357,11 +312,7 @@ fn check_sequence(expected: &mut u8, found: u8) -> Result<(), PacketError> {
 fn check_size(limits: &FramerLimits, size: usize) -> Result<(), PacketError> {
     if size > limits.payload_bytes_max {
         let limit = limits.payload_bytes_max as u64;
-        return Err(PacketError::TooLarge {
-            size: size as u64,
-            limit,
-            key: limits.key,
-        });
+        return Err(PacketError::TooLarge { size: size as u64, limit, key: limits.key });
     }
     Ok(())
 }
@@ -382,16 +333,11 @@ impl Frames {
 
     /// Where each payload lies in the chunk.
     pub fn ranges(&self) -> Ranges<'_> {
-        Ranges {
-            chunk: &self.chunk,
-            at: 0,
-            is_one_payload: self.is_one_payload,
-        }
+        Ranges { chunk: &self.chunk, at: 0, is_one_payload: self.is_one_payload }
     }
 
     pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
-        self.ranges()
-            .map(|range| self.chunk.get(range).unwrap_or_default())
+        self.ranges().map(|range| self.chunk.get(range).unwrap_or_default())
     }
 }
 
@@ -413,10 +359,7 @@ impl Iterator for Ranges<'_> {
             self.at = self.chunk.len();
             return Some(0..self.at);
         }
-        let header = self
-            .chunk
-            .get(self.at..)?
-            .first_chunk::<PACKET_HEADER_BYTES>()?;
+        let header = self.chunk.get(self.at..)?.first_chunk::<PACKET_HEADER_BYTES>()?;
         let start = self.at + PACKET_HEADER_BYTES;
         let (length, _) = parse_header(*header);
         self.at = start + length;

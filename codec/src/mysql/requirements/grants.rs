@@ -23,10 +23,7 @@ const ALL: &str = "ALL PRIVILEGES";
 
 impl Grants {
     pub fn parse(lines: &[String]) -> Self {
-        let mut grants = Self {
-            account: "the account".into(),
-            ..Self::default()
-        };
+        let mut grants = Self { account: "the account".into(), ..Self::default() };
         let mut named = false;
         for line in lines {
             let Some(rest) = line.trim().strip_prefix("GRANT ") else {
@@ -56,12 +53,7 @@ impl Grants {
             c == ',' && depth == 0
         });
         for privilege in split {
-            let name = privilege
-                .split('(')
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .to_ascii_uppercase();
+            let name = privilege.split('(').next().unwrap_or_default().trim().to_ascii_uppercase();
             if object == "*.*" {
                 self.global.insert(name.clone());
             }
@@ -100,7 +92,5 @@ fn split_outside<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str
 
 /// Up to the first blank outside of quotes.
 fn first_word(text: &str) -> &str {
-    split_outside(text, " ")
-        .map_or(text, |(word, _)| word)
-        .trim_end_matches(';')
+    split_outside(text, " ").map_or(text, |(word, _)| word).trim_end_matches(';')
 }

@@ -34,10 +34,7 @@ pub(super) fn read(
     if reader.is_empty() {
         Ok(formats)
     } else {
-        Err(reader.invalid(
-            "type metadata",
-            format!("{} bytes more than the column types need", reader.left()),
-        ))
+        Err(reader.invalid("type metadata", format!("{} bytes more than the column types need", reader.left())))
     }
 }
 
@@ -94,18 +91,12 @@ fn string(reader: &mut Reader<'_>) -> Result<Option<ColumnFormat>, EventError> {
     if real_type & 0x30 != 0x30 {
         let high = u16::from(real_type & 0x30 ^ 0x30) << 4;
         return Ok(match real_type | 0x30 {
-            T::STRING => Some(ColumnFormat {
-                type_code: T::STRING,
-                meta: high | u16::from(length),
-            }),
+            T::STRING => Some(ColumnFormat { type_code: T::STRING, meta: high | u16::from(length) }),
             _ => None,
         });
     }
     match real_type {
-        T::STRING => Ok(Some(ColumnFormat {
-            type_code: T::STRING,
-            meta: u16::from(length),
-        })),
+        T::STRING => Ok(Some(ColumnFormat { type_code: T::STRING, meta: u16::from(length) })),
         T::ENUM | T::SET => enum_or_set(real_type, length, reader).map(Some),
         _ => Ok(None),
     }
@@ -117,10 +108,7 @@ fn enum_or_set(type_code: u8, size: u8, reader: &Reader<'_>) -> Result<ColumnFor
     if size == 0 || size > size_max {
         return Err(reader.invalid("size", format!("{size} bytes of ENUM or SET")));
     }
-    Ok(ColumnFormat {
-        type_code,
-        meta: u16::from(size),
-    })
+    Ok(ColumnFormat { type_code, meta: u16::from(size) })
 }
 
 fn digits(reader: &mut Reader<'_>) -> Result<u16, EventError> {
@@ -142,10 +130,7 @@ fn decimal(reader: &mut Reader<'_>) -> Result<u16, EventError> {
     const SCALE_MAX: u8 = 38;
     let [precision, scale] = reader.array("precision and scale")?;
     if precision == 0 || precision > PRECISION_MAX || scale > precision || scale > SCALE_MAX {
-        return Err(reader.invalid(
-            "precision and scale",
-            format!("DECIMAL({precision},{scale})"),
-        ));
+        return Err(reader.invalid("precision and scale", format!("DECIMAL({precision},{scale})")));
     }
     Ok(u16::from_le_bytes([precision, scale]))
 }

@@ -40,9 +40,7 @@ impl CharsetMetadata {
     pub fn collation(&self, place: usize) -> Option<u64> {
         match self {
             Self::Default { collation, others } => {
-                let other = others
-                    .iter()
-                    .find(|(at, _)| usize::try_from(*at) == Ok(place));
+                let other = others.iter().find(|(at, _)| usize::try_from(*at) == Ok(place));
                 Some(other.map_or(*collation, |(_, collation)| *collation))
             }
             Self::Each(collations) => collations.get(place).copied(),
@@ -88,41 +86,22 @@ impl<'a> OptionalMetadata<'a> {
         Ok(metadata)
     }
 
-    fn field(
-        &mut self,
-        field: u8,
-        value: &'a [u8],
-        formats: &[ColumnFormat],
-    ) -> Result<(), EventError> {
+    fn field(&mut self, field: u8, value: &'a [u8], formats: &[ColumnFormat]) -> Result<(), EventError> {
         let mut reader = Reader::new(WHAT, value);
         match field {
             1 => {
-                let needed = formats
-                    .iter()
-                    .filter(|format| is_numeric(format))
-                    .count()
-                    .div_ceil(8);
+                let needed = formats.iter().filter(|format| is_numeric(format)).count().div_ceil(8);
                 self.unsigned = Some(reader.bytes("signedness", needed)?);
             }
             2 => self.text_charsets = Some(default_charset(&mut reader)?),
-            3 => {
-                self.text_charsets = Some(CharsetMetadata::Each(integers(
-                    &mut reader,
-                    "column charset",
-                )?))
-            }
+            3 => self.text_charsets = Some(CharsetMetadata::Each(integers(&mut reader, "column charset")?)),
             4 => self.column_names = Some(names(&mut reader, formats.len())?),
             5 => self.set_labels = labels(&mut reader)?,
             6 => self.enum_labels = labels(&mut reader)?,
             7 => self.geometry_types = integers(&mut reader, "geometry type")?,
             8 | 9 => self.primary_key = primary_key(&mut reader, field == 9, formats.len())?,
             10 => self.label_charsets = Some(default_charset(&mut reader)?),
-            11 => {
-                self.label_charsets = Some(CharsetMetadata::Each(integers(
-                    &mut reader,
-                    "label charset",
-                )?))
-            }
+            11 => self.label_charsets = Some(CharsetMetadata::Each(integers(&mut reader, "label charset")?)),
             12 => self.visible = Some(reader.bytes("visibility", formats.len().div_ceil(8))?),
             13 => self.vector_dimensions = integers(&mut reader, "vector dimensions")?,
             // Later servers may tell more; its length is known, so it is skipped.
@@ -180,8 +159,7 @@ pub(super) fn is_text(format: &ColumnFormat) -> bool {
 
 /// Most significant bit first; false behind the end.
 pub(super) fn bit_from_top(bits: &[u8], index: usize) -> bool {
-    bits.get(index / 8)
-        .is_some_and(|byte| byte << (index % 8) & 0x80 != 0)
+    bits.get(index / 8).is_some_and(|byte| byte << (index % 8) & 0x80 != 0)
 }
 
 fn default_charset(reader: &mut Reader<'_>) -> Result<CharsetMetadata, EventError> {
@@ -209,10 +187,7 @@ fn names<'a>(reader: &mut Reader<'a>, columns: usize) -> Result<Vec<&'a [u8]>, E
     if names.len() == columns {
         Ok(names)
     } else {
-        Err(reader.invalid(
-            "column names",
-            format!("{} names of {columns} columns", names.len()),
-        ))
+        Err(reader.invalid("column names", format!("{} names of {columns} columns", names.len())))
     }
 }
 
@@ -233,26 +208,15 @@ fn labels<'a>(reader: &mut Reader<'a>) -> Result<Vec<Vec<&'a [u8]>>, EventError>
     Ok(columns)
 }
 
-fn primary_key(
-    reader: &mut Reader<'_>,
-    with_prefix: bool,
-    columns: usize,
-) -> Result<Vec<PrimaryKeyPart>, EventError> {
+fn primary_key(reader: &mut Reader<'_>, with_prefix: bool, columns: usize) -> Result<Vec<PrimaryKeyPart>, EventError> {
     let mut parts = Vec::new();
     while !reader.is_empty() {
         let column = reader.lenenc("primary key column")?;
-        let prefix = if with_prefix {
-            reader.lenenc("primary key prefix")?
-        } else {
-            0
-        };
+        let prefix = if with_prefix { reader.lenenc("primary key prefix")? } else { 0 };
         match usize::try_from(column) {
             Ok(column) if column < columns => parts.push(PrimaryKeyPart { column, prefix }),
             _ => {
-                return Err(reader.invalid(
-                    "primary key column",
-                    format!("{column} of {columns} columns"),
-                ));
+                return Err(reader.invalid("primary key column", format!("{column} of {columns} columns")));
             }
         }
     }

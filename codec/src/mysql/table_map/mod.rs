@@ -116,11 +116,7 @@ pub fn table_id_and_name(body: &[u8]) -> Result<TableName<'_>, EventError> {
     reader.u8("zero byte")?;
     let table = reader.u8_bytes("table")?;
     reader.u8("zero byte")?;
-    Ok(TableName {
-        table_id,
-        database,
-        table,
-    })
+    Ok(TableName { table_id, database, table })
 }
 
 impl<'a> TableMap<'a> {
@@ -141,24 +137,13 @@ impl<'a> TableMap<'a> {
         let count = usize::try_from(count)
             .ok()
             .filter(|count| *count <= COLUMNS_MAX)
-            .ok_or_else(|| {
-                reader.invalid("column count", format!("{count}, at most {COLUMNS_MAX}"))
-            })?;
+            .ok_or_else(|| reader.invalid("column count", format!("{count}, at most {COLUMNS_MAX}")))?;
         let types = reader.bytes("column types", count)?;
         let type_metadata = reader.lenenc_bytes("type metadata")?;
         let nullable = reader.bytes("nullable bitmap", count.div_ceil(8))?;
         let formats = format::read(types, type_metadata, &database, &table)?;
         let metadata = OptionalMetadata::parse(reader.rest(), &formats)?;
-        Ok(Self {
-            table_id,
-            flags,
-            database,
-            table,
-            formats,
-            nullable,
-            metadata,
-            kind,
-        })
+        Ok(Self { table_id, flags, database, table, formats, nullable, metadata, kind })
     }
 
     pub fn is_nullable(&self, column: usize) -> bool {

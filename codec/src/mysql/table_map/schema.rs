@@ -52,20 +52,14 @@ impl TableMap<'_> {
         if let Some(mut schema) = self.schema() {
             for (column, format) in schema.columns.iter_mut().zip(&self.formats) {
                 let known = known.columns.iter().find(|known| known.name == column.name);
-                if let Some(known) =
-                    known.filter(|known| is_hidden_type(format, &known.column_type))
-                {
+                if let Some(known) = known.filter(|known| is_hidden_type(format, &known.column_type)) {
                     column.column_type = known.column_type.clone();
                 }
             }
             return Ok(schema);
         }
         if known.columns.len() != self.formats.len() {
-            let names: Vec<&str> = known
-                .columns
-                .iter()
-                .map(|column| column.name.as_str())
-                .collect();
+            let names: Vec<&str> = known.columns.iter().map(|column| column.name.as_str()).collect();
             return Err(SchemaMismatch::ColumnCount {
                 table: self.qualified_name(),
                 in_log: self.formats.len(),
@@ -74,11 +68,8 @@ impl TableMap<'_> {
             });
         }
         let mut columns = Vec::with_capacity(known.columns.len());
-        for (index, (known, (format, facts))) in known
-            .columns
-            .iter()
-            .zip(self.formats.iter().zip(self.facts()))
-            .enumerate()
+        for (index, (known, (format, facts))) in
+            known.columns.iter().zip(self.formats.iter().zip(self.facts())).enumerate()
         {
             let column_type = merged_type(format, &facts, &known.column_type);
             columns.push(ColumnSchema {
@@ -94,28 +85,13 @@ impl TableMap<'_> {
         })
     }
 
-    fn mismatch(
-        &self,
-        index: usize,
-        format: &ColumnFormat,
-        known: &ColumnSchema,
-    ) -> SchemaMismatch {
+    fn mismatch(&self, index: usize, format: &ColumnFormat, known: &ColumnSchema) -> SchemaMismatch {
         let table = self.qualified_name();
         let is_temporal = |column_type: &ColumnType| {
-            matches!(
-                column_type,
-                ColumnType::Time { .. }
-                    | ColumnType::DateTime { .. }
-                    | ColumnType::Timestamp { .. }
-            )
+            matches!(column_type, ColumnType::Time { .. } | ColumnType::DateTime { .. } | ColumnType::Timestamp { .. })
         };
-        if matches!(format.type_code, T::TIME | T::DATETIME | T::TIMESTAMP)
-            && is_temporal(&known.column_type)
-        {
-            return SchemaMismatch::OldTemporalFormat {
-                table,
-                name: known.name.clone(),
-            };
+        if matches!(format.type_code, T::TIME | T::DATETIME | T::TIMESTAMP) && is_temporal(&known.column_type) {
+            return SchemaMismatch::OldTemporalFormat { table, name: known.name.clone() };
         }
         SchemaMismatch::ColumnType {
             table,
@@ -142,17 +118,11 @@ impl TableMap<'_> {
             }
             if has_charset(format, self.kind) {
                 let place = next(&mut text);
-                facts.collation = metadata
-                    .text_charsets
-                    .as_ref()
-                    .and_then(|charsets| charsets.collation(place));
+                facts.collation = metadata.text_charsets.as_ref().and_then(|charsets| charsets.collation(place));
             }
             if let T::ENUM | T::SET = format.type_code {
                 let place = next(&mut labelled);
-                facts.collation = metadata
-                    .label_charsets
-                    .as_ref()
-                    .and_then(|charsets| charsets.collation(place));
+                facts.collation = metadata.label_charsets.as_ref().and_then(|charsets| charsets.collation(place));
                 let labels = match format.type_code {
                     T::ENUM => metadata.enum_labels.get(next(&mut enums)),
                     _ => metadata.set_labels.get(next(&mut sets)),
@@ -175,24 +145,15 @@ fn column_type(format: &ColumnFormat, facts: &ColumnFacts<'_>) -> Option<ColumnT
         T::LONGLONG => integer(8, facts)?,
         T::FLOAT => ColumnType::Float,
         T::DOUBLE => ColumnType::Double,
-        T::NEWDECIMAL => ColumnType::Decimal {
-            precision: low,
-            scale: high,
-        },
-        T::BIT => ColumnType::Bit {
-            bits: high.saturating_mul(8).saturating_add(low),
-        },
+        T::NEWDECIMAL => ColumnType::Decimal { precision: low, scale: high },
+        T::BIT => ColumnType::Bit { bits: high.saturating_mul(8).saturating_add(low) },
         T::YEAR => ColumnType::Year,
         T::DATE | T::NEWDATE => ColumnType::Date,
         T::TIME | T::TIME2 => ColumnType::Time { digits: low },
         T::DATETIME | T::DATETIME2 => ColumnType::DateTime { digits: low },
         T::TIMESTAMP | T::TIMESTAMP2 => ColumnType::Timestamp { digits: low },
-        T::ENUM => ColumnType::Enum {
-            labels: labels(facts)?,
-        },
-        T::SET => ColumnType::Set {
-            labels: labels(facts)?,
-        },
+        T::ENUM => ColumnType::Enum { labels: labels(facts)? },
+        T::SET => ColumnType::Set { labels: labels(facts)? },
         T::JSON => ColumnType::Json,
         T::GEOMETRY => ColumnType::Geometry,
         T::VECTOR => ColumnType::Vector,
@@ -202,10 +163,7 @@ fn column_type(format: &ColumnFormat, facts: &ColumnFacts<'_>) -> Option<ColumnT
 }
 
 fn integer(bytes: u8, facts: &ColumnFacts<'_>) -> Option<ColumnType> {
-    Some(ColumnType::Integer {
-        bytes,
-        unsigned: facts.unsigned?,
-    })
+    Some(ColumnType::Integer { bytes, unsigned: facts.unsigned? })
 }
 
 fn text(format: &ColumnFormat, collation: u64) -> ColumnType {
@@ -213,10 +171,7 @@ fn text(format: &ColumnFormat, collation: u64) -> ColumnType {
         let fixed = Some(format.meta).filter(|_| format.type_code == T::STRING);
         return ColumnType::Binary { fixed };
     }
-    ColumnType::Text {
-        charset: name_of(collation),
-        length: length_max(format),
-    }
+    ColumnType::Text { charset: name_of(collation), length: length_max(format) }
 }
 
 /// A collation that no known server has keeps its number, for the error that names it.
@@ -241,26 +196,15 @@ fn length_max(format: &ColumnFormat) -> u32 {
 fn labels(facts: &ColumnFacts<'_>) -> Option<Arc<[String]>> {
     let labels = facts.labels?;
     let charset = name_of(facts.collation?);
-    Some(
-        labels
-            .iter()
-            .map(|label| charset::decode(&charset, label).0.into_owned())
-            .collect(),
-    )
+    Some(labels.iter().map(|label| charset::decode(&charset, label).0.into_owned()).collect())
 }
 
 /// The known type, with what the log tells of it. `None` where the log has another one.
-fn merged_type(
-    format: &ColumnFormat,
-    facts: &ColumnFacts<'_>,
-    known: &ColumnType,
-) -> Option<ColumnType> {
+fn merged_type(format: &ColumnFormat, facts: &ColumnFacts<'_>, known: &ColumnType) -> Option<ColumnType> {
     if is_hidden_type(format, known) {
         return Some(known.clone());
     }
-    if let (T::ENUM, ColumnType::Enum { .. }) | (T::SET, ColumnType::Set { .. }) =
-        (format.type_code, known)
-    {
+    if let (T::ENUM, ColumnType::Enum { .. }) | (T::SET, ColumnType::Set { .. }) = (format.type_code, known) {
         return Some(column_type(format, facts).unwrap_or_else(|| known.clone()));
     }
     // A format that leaves something open is completed from what is known.
@@ -272,13 +216,10 @@ fn merged_type(
     };
     if is_text(format) {
         return match (known, facts.collation) {
-            (ColumnType::Text { .. } | ColumnType::Binary { .. }, Some(collation)) => {
-                Some(text(format, collation))
+            (ColumnType::Text { .. } | ColumnType::Binary { .. }, Some(collation)) => Some(text(format, collation)),
+            (ColumnType::Text { charset, .. }, None) => {
+                Some(ColumnType::Text { charset: charset.clone(), length: length_max(format) })
             }
-            (ColumnType::Text { charset, .. }, None) => Some(ColumnType::Text {
-                charset: charset.clone(),
-                length: length_max(format),
-            }),
             (ColumnType::Binary { .. }, None) => Some(text(format, collation::BINARY)),
             _ => None,
         };
@@ -354,9 +295,7 @@ fn describe_type(column_type: &ColumnType) -> String {
         ColumnType::DateTime { digits } => format!("DATETIME({digits})"),
         ColumnType::Timestamp { digits } => format!("TIMESTAMP({digits})"),
         ColumnType::Text { charset, length } => format!("text of {length} bytes in {charset}"),
-        ColumnType::Binary {
-            fixed: Some(length),
-        } => format!("BINARY({length})"),
+        ColumnType::Binary { fixed: Some(length) } => format!("BINARY({length})"),
         ColumnType::Binary { fixed: None } => "VARBINARY or BLOB".into(),
         ColumnType::Enum { .. } => "ENUM".into(),
         ColumnType::Set { .. } => "SET".into(),

@@ -21,28 +21,17 @@ fn field(number: u8, value: &[u8]) -> Vec<u8> {
 
 fn formats(types: &[u8], type_metadata: &[u8]) -> Result<Vec<(u8, u16)>, EventError> {
     let body = body(types, type_metadata, &[]);
-    TableMap::parse(&body, ServerKind::Mysql)
-        .map(|map| map.formats.iter().map(|f| (f.type_code, f.meta)).collect())
+    TableMap::parse(&body, ServerKind::Mysql).map(|map| map.formats.iter().map(|f| (f.type_code, f.meta)).collect())
 }
 
 #[test]
 fn names_and_nullability() {
     let body = body(&[3, 15], &[0x00, 0x01], &[]);
     let map = TableMap::parse(&body, ServerKind::Mysql).unwrap();
-    assert_eq!(
-        (map.table_id, map.flags, &*map.database, &*map.table),
-        (0x6c, 1, "shop", "orders")
-    );
+    assert_eq!((map.table_id, map.flags, &*map.database, &*map.table), (0x6c, 1, "shop", "orders"));
     assert!(!map.is_nullable(0) && map.is_nullable(1) && !map.is_nullable(9));
     let name = table_id_and_name(&body).unwrap();
-    assert_eq!(
-        name,
-        TableName {
-            table_id: 0x6c,
-            database: b"shop",
-            table: b"orders"
-        }
-    );
+    assert_eq!(name, TableName { table_id: 0x6c, database: b"shop", table: b"orders" });
     assert_eq!(map.schema(), None);
 }
 
@@ -54,22 +43,14 @@ fn formats_of_every_type() {
         let types = [T::NEWDECIMAL, type_code, T::VARCHAR];
         let metadata = [&[10, 2], metadata, &[0x2c, 0x01]].concat();
         let found = formats(&types, &metadata).unwrap();
-        assert_eq!(
-            found,
-            [(T::NEWDECIMAL, 0x020a), expected, (T::VARCHAR, 300)],
-            "{type_code}"
-        );
+        assert_eq!(found, [(T::NEWDECIMAL, 0x020a), expected, (T::VARCHAR, 300)], "{type_code}");
     };
     for plain in [0, 1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14] {
         check(plain, &[], (plain, 0));
     }
     check(T::FLOAT, &[4], (T::FLOAT, 4));
     check(T::DOUBLE, &[8], (T::DOUBLE, 8));
-    check(
-        T::VARCHAR_COMPRESSED,
-        &[0xff, 0x0f],
-        (T::VARCHAR_COMPRESSED, 4095),
-    );
+    check(T::VARCHAR_COMPRESSED, &[0xff, 0x0f], (T::VARCHAR_COMPRESSED, 4095));
     check(T::BLOB_COMPRESSED, &[2], (T::BLOB_COMPRESSED, 2));
     check(T::BIT, &[1, 2], (T::BIT, 0x0201));
     check(T::TIMESTAMP2, &[6], (T::TIMESTAMP2, 6));
@@ -95,15 +76,8 @@ fn formats_of_every_type() {
 fn an_unknown_type_quarantines_the_table() {
     let error = formats(&[3, 200], &[]).unwrap_err();
     assert!(error.concerns_one_table());
-    assert_eq!(
-        error.to_string(),
-        "table shop.orders: column 2 (counted from 1) has the unknown type code 200"
-    );
-    assert!(
-        formats(&[254], &[0xf3, 1])
-            .unwrap_err()
-            .concerns_one_table()
-    );
+    assert_eq!(error.to_string(), "table shop.orders: column 2 (counted from 1) has the unknown type code 200");
+    assert!(formats(&[254], &[0xf3, 1]).unwrap_err().concerns_one_table());
     assert!(formats(&[20], &[20, 20]).unwrap_err().concerns_one_table());
 }
 
@@ -126,18 +100,12 @@ fn impossible_metadata_is_damage() {
         (&[15], &[1, 2, 3]),
     ] {
         let error = formats(types, metadata).unwrap_err();
-        assert!(
-            !error.concerns_one_table(),
-            "{types:?} {metadata:?}: {error}"
-        );
+        assert!(!error.concerns_one_table(), "{types:?} {metadata:?}: {error}");
     }
 }
 
 fn text(charset: &str, length: u32) -> ColumnType {
-    ColumnType::Text {
-        charset: charset.into(),
-        length,
-    }
+    ColumnType::Text { charset: charset.into(), length }
 }
 
 fn labels(labels: &[&str]) -> std::sync::Arc<[String]> {
@@ -153,10 +121,7 @@ fn full_metadata_gives_the_schema() {
     let optional = [
         field(1, &[0b1001_0000]),
         field(2, &[45, 1, 63, 2, 8]),
-        field(
-            4,
-            b"\x02id\x04name\x01y\x04size\x05price\x04data\x04note\x05flags\x05small",
-        ),
+        field(4, b"\x02id\x04name\x01y\x04size\x05price\x04data\x04note\x05flags\x05small"),
         field(5, b"\x02\x01a\x02\xc3\xa4"),
         field(6, b"\x02\x01s\x01\xe4"),
         field(8, &[1, 0]),
@@ -168,61 +133,26 @@ fn full_metadata_gives_the_schema() {
     let body = body(&types, &metadata, &optional);
     let map = TableMap::parse(&body, ServerKind::Mysql).unwrap();
     let schema = map.schema().unwrap();
-    let found: Vec<_> = schema
-        .columns
-        .iter()
-        .map(|c| (c.name.as_str(), &c.column_type, c.primary_key))
-        .collect();
+    let found: Vec<_> = schema.columns.iter().map(|c| (c.name.as_str(), &c.column_type, c.primary_key)).collect();
     let integer = |bytes, unsigned| ColumnType::Integer { bytes, unsigned };
     let expected = [
         ("id", &integer(4, true), 2),
         ("name", &text("utf8mb4", 300), 1),
         ("y", &ColumnType::Year, 0),
-        (
-            "size",
-            &ColumnType::Enum {
-                labels: labels(&["s", "ä"]),
-            },
-            0,
-        ),
-        (
-            "price",
-            &ColumnType::Decimal {
-                precision: 10,
-                scale: 2,
-            },
-            0,
-        ),
+        ("size", &ColumnType::Enum { labels: labels(&["s", "ä"]) }, 0),
+        ("price", &ColumnType::Decimal { precision: 10, scale: 2 }, 0),
         ("data", &ColumnType::Binary { fixed: Some(16) }, 0),
         ("note", &text("latin1", 65535), 0),
-        (
-            "flags",
-            &ColumnType::Set {
-                labels: labels(&["a", "ä"]),
-            },
-            0,
-        ),
+        ("flags", &ColumnType::Set { labels: labels(&["a", "ä"]) }, 0),
         ("small", &integer(1, true), 0),
     ];
     assert_eq!(found, expected);
-    assert!(
-        map.metadata.is_visible(0) && !map.metadata.is_visible(1) && map.metadata.is_visible(8)
-    );
+    assert!(map.metadata.is_visible(0) && !map.metadata.is_visible(1) && map.metadata.is_visible(8));
 
     // A UUID of MariaDB looks like BINARY(16); the known schema tells, even when its columns lie elsewhere.
-    let uuid = ColumnSchema {
-        name: "data".into(),
-        column_type: ColumnType::Uuid,
-        primary_key: 0,
-    };
-    let known = TableSchema {
-        columns: vec![uuid],
-        ..schema.clone()
-    };
-    assert_eq!(
-        map.schema_with(&known).unwrap().columns[5].column_type,
-        ColumnType::Uuid
-    );
+    let uuid = ColumnSchema { name: "data".into(), column_type: ColumnType::Uuid, primary_key: 0 };
+    let known = TableSchema { columns: vec![uuid], ..schema.clone() };
+    assert_eq!(map.schema_with(&known).unwrap().columns[5].column_type, ColumnType::Uuid);
 
     for length in 0..body.len() {
         if let Ok(map) = TableMap::parse(&body[..length], ServerKind::Mysql) {
@@ -249,116 +179,49 @@ fn known(types: &[ColumnType]) -> TableSchema {
 fn without_names_the_known_schema_must_fit() {
     use ColumnTypeCode as T;
     let integer = |bytes, unsigned| ColumnType::Integer { bytes, unsigned };
-    let check = |type_code: u8,
-                 metadata: &[u8],
-                 optional: &[u8],
-                 known_type: ColumnType,
-                 expected: Option<ColumnType>| {
-        let body = body(&[type_code], metadata, optional);
-        let map = TableMap::parse(&body, ServerKind::Mysql).unwrap();
-        let found = map.schema_with(&known(std::slice::from_ref(&known_type)));
-        let found = found.map(|schema| schema.columns[0].column_type.clone());
-        match expected {
-            Some(expected) => assert_eq!(found, Ok(expected), "{type_code} {known_type:?}"),
-            None => assert!(
-                matches!(found, Err(SchemaMismatch::ColumnType { .. })),
-                "{type_code} {known_type:?}: {found:?}"
-            ),
-        }
-    };
+    let check =
+        |type_code: u8, metadata: &[u8], optional: &[u8], known_type: ColumnType, expected: Option<ColumnType>| {
+            let body = body(&[type_code], metadata, optional);
+            let map = TableMap::parse(&body, ServerKind::Mysql).unwrap();
+            let found = map.schema_with(&known(std::slice::from_ref(&known_type)));
+            let found = found.map(|schema| schema.columns[0].column_type.clone());
+            match expected {
+                Some(expected) => assert_eq!(found, Ok(expected), "{type_code} {known_type:?}"),
+                None => assert!(
+                    matches!(found, Err(SchemaMismatch::ColumnType { .. })),
+                    "{type_code} {known_type:?}: {found:?}"
+                ),
+            }
+        };
     let same = |type_code: u8, metadata: &[u8], column_type: ColumnType| {
-        check(
-            type_code,
-            metadata,
-            &[],
-            column_type.clone(),
-            Some(column_type),
-        );
+        check(type_code, metadata, &[], column_type.clone(), Some(column_type));
     };
     same(T::LONG, &[], integer(4, true));
     same(T::LONG, &[], integer(4, false));
-    same(
-        T::NEWDECIMAL,
-        &[10, 2],
-        ColumnType::Decimal {
-            precision: 10,
-            scale: 2,
-        },
-    );
+    same(T::NEWDECIMAL, &[10, 2], ColumnType::Decimal { precision: 10, scale: 2 });
     same(T::BIT, &[1, 2], ColumnType::Bit { bits: 17 });
     same(T::DATETIME2, &[6], ColumnType::DateTime { digits: 6 });
     same(T::DATETIME, &[], ColumnType::DateTime { digits: 0 });
-    same(
-        T::STRING,
-        &[247, 1],
-        ColumnType::Enum {
-            labels: labels(&["a"]),
-        },
-    );
+    same(T::STRING, &[247, 1], ColumnType::Enum { labels: labels(&["a"]) });
     same(T::STRING, &[254, 16], ColumnType::Inet6);
     same(T::STRING, &[254, 4], ColumnType::Inet4);
-    same(
-        T::STRING,
-        &[254, 16],
-        ColumnType::Binary { fixed: Some(16) },
-    );
+    same(T::STRING, &[254, 16], ColumnType::Binary { fixed: Some(16) });
     same(T::VARCHAR, &[40, 0], text("latin1", 40));
     same(T::VARCHAR, &[40, 0], ColumnType::Vector);
     same(T::JSON, &[4], ColumnType::Json);
     same(T::BLOB_COMPRESSED, &[2], text("utf8mb4", 65535));
     // MINIMAL metadata corrects signedness and character set.
-    check(
-        T::LONG,
-        &[],
-        &field(1, &[0x80]),
-        integer(4, false),
-        Some(integer(4, true)),
-    );
-    check(
-        T::VARCHAR,
-        &[40, 0],
-        &field(2, &[8]),
-        text("utf8mb4", 40),
-        Some(text("latin1", 40)),
-    );
-    check(
-        T::VARCHAR,
-        &[40, 0],
-        &field(2, &[63]),
-        text("utf8mb4", 40),
-        Some(ColumnType::Binary { fixed: None }),
-    );
+    check(T::LONG, &[], &field(1, &[0x80]), integer(4, false), Some(integer(4, true)));
+    check(T::VARCHAR, &[40, 0], &field(2, &[8]), text("utf8mb4", 40), Some(text("latin1", 40)));
+    check(T::VARCHAR, &[40, 0], &field(2, &[63]), text("utf8mb4", 40), Some(ColumnType::Binary { fixed: None }));
     // Another type is another table.
     check(T::LONG, &[], &[], integer(8, false), None);
     check(T::LONG, &[], &[], text("utf8mb4", 40), None);
     check(T::VARCHAR, &[40, 0], &[], integer(8, false), None);
-    check(
-        T::NEWDECIMAL,
-        &[10, 2],
-        &[],
-        ColumnType::Decimal {
-            precision: 10,
-            scale: 3,
-        },
-        None,
-    );
-    check(
-        T::DATETIME2,
-        &[6],
-        &[],
-        ColumnType::DateTime { digits: 3 },
-        None,
-    );
+    check(T::NEWDECIMAL, &[10, 2], &[], ColumnType::Decimal { precision: 10, scale: 3 }, None);
+    check(T::DATETIME2, &[6], &[], ColumnType::DateTime { digits: 3 }, None);
     check(T::STRING, &[254, 16], &[], ColumnType::Inet4, None);
-    check(
-        T::STRING,
-        &[247, 1],
-        &[],
-        ColumnType::Set {
-            labels: labels(&["a"]),
-        },
-        None,
-    );
+    check(T::STRING, &[247, 1], &[], ColumnType::Set { labels: labels(&["a"]) }, None);
     check(T::BLOB, &[2], &[], ColumnType::Json, None);
 }
 
@@ -366,33 +229,13 @@ fn without_names_the_known_schema_must_fit() {
 fn mismatches_name_both_sides() {
     let body = body(&[3, 12], &[], &[]);
     let map = TableMap::parse(&body, ServerKind::Mysql).unwrap();
-    let integer = ColumnType::Integer {
-        bytes: 4,
-        unsigned: false,
-    };
-    let error = map
-        .schema_with(&known(std::slice::from_ref(&integer)))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.starts_with("table shop.orders: the binlog has 2 columns, the known schema 1 (c0)"),
-        "{error}"
-    );
-    let error = map
-        .schema_with(&known(&[integer.clone(), ColumnType::Bit { bits: 3 }]))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("column 2 `c1` is DATETIME(0) in the binlog, but BIT(3)"),
-        "{error}"
-    );
-    let error = map
-        .schema_with(&known(&[integer, ColumnType::DateTime { digits: 6 }]))
-        .unwrap_err();
-    assert!(
-        matches!(error, SchemaMismatch::OldTemporalFormat { .. }),
-        "{error}"
-    );
+    let integer = ColumnType::Integer { bytes: 4, unsigned: false };
+    let error = map.schema_with(&known(std::slice::from_ref(&integer))).unwrap_err().to_string();
+    assert!(error.starts_with("table shop.orders: the binlog has 2 columns, the known schema 1 (c0)"), "{error}");
+    let error = map.schema_with(&known(&[integer.clone(), ColumnType::Bit { bits: 3 }])).unwrap_err().to_string();
+    assert!(error.contains("column 2 `c1` is DATETIME(0) in the binlog, but BIT(3)"), "{error}");
+    let error = map.schema_with(&known(&[integer, ColumnType::DateTime { digits: 6 }])).unwrap_err();
+    assert!(matches!(error, SchemaMismatch::OldTemporalFormat { .. }), "{error}");
 }
 
 #[test]
@@ -412,9 +255,6 @@ fn counts_of_columns_are_not_believed() {
         (12, &[]),
     ] {
         let body = body(&[3], &[], &field(number, value));
-        assert!(
-            TableMap::parse(&body, ServerKind::Mysql).is_err(),
-            "field {number} {value:?}"
-        );
+        assert!(TableMap::parse(&body, ServerKind::Mysql).is_err(), "field {number} {value:?}");
     }
 }

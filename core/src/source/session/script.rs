@@ -124,8 +124,7 @@ impl Script {
                 Ok(Next::Query(VARIABLES_QUERY.to_owned()))
             }
             Phase::Variables => {
-                let server =
-                    ServerInfo::from_variables(&self.greeting_version, self.connection_id, &variables(&rows))?;
+                let server = ServerInfo::from_variables(&self.greeting_version, self.connection_id, &variables(&rows))?;
                 let flavour = server.flavour;
                 self.server = Some(server);
                 if self.goal == Goal::Query {

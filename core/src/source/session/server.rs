@@ -86,7 +86,9 @@ pub fn gtid_query(flavour: Flavour) -> &'static str {
 /// Two columns of text as a map with keys in lower case.
 pub fn variables(rows: &[Vec<Cell>]) -> HashMap<String, String> {
     let text = |cell: Option<&Cell>| {
-        cell.and_then(|cell| cell.as_deref()).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
+        cell.and_then(|cell| cell.as_deref())
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+            .unwrap_or_default()
     };
     rows.iter().map(|row| (text(row.first()).to_ascii_lowercase(), text(row.get(1)))).collect()
 }

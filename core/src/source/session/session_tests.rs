@@ -193,7 +193,10 @@ fn the_errors_of_a_stream_are_told_apart() {
     check("Cannot replicate because the source purged required binary logs. ...", "position_purged");
     check("Could not find first log file name in binary log index file", "position_purged");
     check("Client requested source to start replication from impossible position", "bad_position");
-    check("Error: connecting slave requested to start from GTID 0-1-6, which is not in the master's binlog.", "ahead_of_source");
+    check(
+        "Error: connecting slave requested to start from GTID 0-1-6, which is not in the master's binlog.",
+        "ahead_of_source",
+    );
     check("Slave has more GTIDs than the source has, using the source's SERVER_UUID.", "ahead_of_source");
     check("A replica with the same server_uuid/server_id as this replica has connected", "source_unavailable");
     assert!(matches!(stream_packet(&[0, 1, 2]), Ok(StreamPacket::Event)));
