@@ -226,7 +226,7 @@ fn altered_tables_on(flavour: Flavour) {
     }
     assert!(done > TABLES, "the server has refused nearly all of it");
     let mut rows = rows_of(&decode(&server.binlog_files().unwrap()).unwrap(), &["altered"]);
-    rows.retain(|row| row.op == "update" && row.after.as_ref().unwrap()["id"].as_u64().unwrap() >= FAR);
+    rows.retain(|row| row.op == "update" && row.after.as_ref().is_some_and(|after| after["id"].as_u64() >= Some(FAR)));
     for row in &mut rows {
         let mut before = row.before.take().unwrap();
         before.insert("id".into(), row.after.as_ref().unwrap()["id"].clone());

@@ -177,7 +177,7 @@ fn replay(rows: &[RowLine]) -> anyhow::Result<BTreeMap<(&str, &str), Vec<Map<Str
             let found = table
                 .iter()
                 .position(|row| before.iter().all(|(name, value)| row.get(name).is_none_or(|known| known == value)));
-            found.with_context(|| format!("{} at {}: no row is {before:?}", line.op, line.pos))
+            found.with_context(|| format!("{} of {} at {}: {}", line.op, line.table, line.pos, nearest(table, before)))
         });
         match (at.transpose()?, &line.after) {
             (None, Some(after)) => table.push(after.clone()),
@@ -187,6 +187,16 @@ fn replay(rows: &[RowLine]) -> anyhow::Result<BTreeMap<(&str, &str), Vec<Map<Str
         }
     }
     Ok(tables)
+}
+
+/// What the row that a change names has otherwise.
+fn nearest(table: &[Map<String, Value>], before: &Map<String, Value>) -> String {
+    let differing = |row: &Map<String, Value>| -> Vec<String> {
+        let differs = before.iter().filter(|(name, value)| row.get(*name).is_some_and(|known| known != *value));
+        differs.map(|(name, value)| format!("{name}: {value}, known as {}", row[name])).collect()
+    };
+    let nearest = table.iter().map(differing).min_by_key(Vec::len);
+    format!("no row is like it; the nearest differs in {nearest:?}")
 }
 
 impl SelectedTable {
