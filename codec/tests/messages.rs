@@ -132,6 +132,23 @@ fn server_messages_are_decoded_as_encoded() {
     assert_eq!(decode_server(&encode_layout(&layout)), ServerMessage::Layout(Box::new(layout)));
 }
 
+/// C++ and Python read what is behind a message's first segment only when it is touched.
+#[test]
+fn a_message_is_one_segment_however_large_it_is() {
+    let mut layout = every_layout(&[]);
+    layout.capnp_text = "a text of some length ".repeat(100_000);
+    for message in [
+        encode_layout(&layout),
+        ServerMessage::Redirect(vec!["host:7440".to_owned(); 10_000]).encode(),
+        ClientMessage::Ping(1).encode(),
+    ] {
+        assert_eq!(message[..4], [0; 4], "the number of segments, less one");
+        let words = u32::from_le_bytes(message[4..8].try_into().unwrap());
+        assert_eq!(message.len(), 8 + words as usize * 8);
+    }
+    assert_eq!(decode_server(&encode_layout(&layout)), ServerMessage::Layout(Box::new(layout)));
+}
+
 #[test]
 fn a_layout_that_contradicts_itself_is_refused() {
     fn check(change: impl FnOnce(&mut Layout), expected: &str) {

@@ -97,6 +97,8 @@ pub const SUBSCRIPTION_NAME_CHARS_MAX: usize = 128;
 pub const CONNECTIONS_MAX_DEFAULT: usize = 256;
 /// Socket turns of one connection before the others have theirs.
 pub const CONNECTION_TURNS: usize = 8;
+/// A connection that has not said Hello by then, or Subscribe by then after its Welcome, is ended.
+pub const SUBSCRIBE_US: i64 = 10_000_000;
 /// A client hears something at least this often.
 pub const HEARTBEAT_US: i64 = 1_000_000;
 

@@ -131,12 +131,15 @@ async fn stream(
     shared.set_state("streaming", None);
     shared.set_server(feed.server(), &feed.server_info().version);
     tracing::info!(destination = %shared.name, server = feed.server(), position = %feed.position(), "streaming");
+    // A feed counts from 0, the destination goes on.
+    let metrics = &shared.metrics;
+    let before = (metrics.received_bytes.value(), metrics.events.value());
     let watched = shared.clone();
     feed.watch_link(Box::new(move |change| match change {
         LinkChange::Lost(error) => watched.set_state("connecting", Some(error.to_string())),
-        LinkChange::Restored { server, version, reconnects } => {
+        LinkChange::Restored { server, version } => {
             watched.set_server(server, version);
-            watched.metrics.reconnects.set(*reconnects);
+            watched.metrics.reconnects.add(1);
             watched.set_state("streaming", None);
         }
     }));
@@ -165,9 +168,8 @@ async fn stream(
         }
         *start = Start::Position(Position::clone(&batch.tail));
         shared.observe(&batch);
-        shared.metrics.received_bytes.set(feed.stats().bytes);
-        shared.metrics.events.set(feed.stats().events);
-        shared.metrics.reconnects.set(feed.stats().reconnects);
+        shared.metrics.received_bytes.set(before.0 + feed.stats().bytes);
+        shared.metrics.events.set(before.1 + feed.stats().events);
         if batch.received_us - reported_us >= REPORT_US {
             reported_us = batch.received_us;
             shared.set_position(&batch.tail);

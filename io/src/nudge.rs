@@ -19,15 +19,18 @@ pub const SPACING: Duration = Duration::from_millis(1);
 /// A core that was taken away for less than 64 x 1 ms = 64 ms comes back to at least one timer that is still set.
 const TIMERS: u32 = 64;
 
-/// To be spawned once on every executor, for as long as it runs. Never ready.
+/// To be spawned once on every executor: starts the timers, which run as long as it does, and is done.
 pub async fn keep_awake() {
-    let repeat = |place: u32| async move {
-        sleep(SPACING * place).await;
-        loop {
-            sleep(SPACING * TIMERS).await;
-        }
-    };
-    // Tasks of their own, cancelled when this one is: a ready task of a sleeping core cannot set its timer again.
-    let _timers: Vec<glommio::Task<()>> = (1..=TIMERS).map(|place| glommio::spawn_local(repeat(place))).collect();
-    std::future::pending().await
+    for place in 1..=TIMERS {
+        // A task of its own each: a ready task of a sleeping core cannot set its timer again. None holds another one: when
+        // their handles were kept by one task, that task was lost now and then, and all of them with it.
+        glommio::spawn_local(repeat(place)).detach();
+    }
+}
+
+async fn repeat(place: u32) {
+    sleep(SPACING * place).await;
+    loop {
+        sleep(SPACING * TIMERS).await;
+    }
 }

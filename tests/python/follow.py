@@ -34,12 +34,15 @@ class Table:
         self.struct = structs[0]
         self.list_schema = capnp._ListSchema(self.struct)
         fields = self.struct.schema.fields
-        # the annotation of a field is its column's own name
-        self.columns = [
-            (field.proto.annotations[0].value.text, name, f"{name}IsNull" if f"{name}IsNull" in fields else None)
-            for name, field in fields.items()
-            if len(field.proto.annotations) == 1
-        ]
+        at = {field.proto.ordinal.explicit: name for name, field in fields.items()}
+        self.columns = []
+        for name, field in fields.items():
+            # only a column's own field has an annotation: the column's name
+            for annotation in field.proto.annotations:
+                # NULL is a null pointer, or said by the Bool with the next ordinal
+                is_pointer = str(field.proto.slot.type.which()) in ("text", "data", "list")
+                null_flag = None if is_pointer else at[field.proto.ordinal.explicit + 1]
+                self.columns.append((annotation.value.text, name, null_flag))
 
     def row(self, row):
         """The row as a dictionary of its columns."""

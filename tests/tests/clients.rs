@@ -122,7 +122,7 @@ fn many_subscriptions_each_get_every_row_and_keep_their_own_cursor() {
     }
     let expected = |number: usize| -> Vec<u64> {
         let all = (0..50).flat_map(|id| [id, id + 100]);
-        all.filter(|id| number % 3 == 0 || (*id < 100) == (number % 3 == 1)).collect()
+        all.filter(|id| number.is_multiple_of(3) || (*id < 100) == (number % 3 == 1)).collect()
     };
     for (number, (client, begin)) in clients.iter_mut().enumerate() {
         let expected = expected(number);
@@ -357,6 +357,13 @@ fn hostile_bytes_end_their_connection_and_nothing_else() {
     let after = daemon.resident_bytes().unwrap();
     assert!(after < before + (8 << 20), "resident memory grew from {before} to {after}");
     assert!(daemon.metrics().unwrap().sum("millstream_protocol_errors_total", &[]) > 1000.0);
+    // one that says nothing, one that stops after Hello: both make room for others in time
+    for mut client in
+        [RawClient::connect(daemon.listen).unwrap(), RawClient::hello(daemon.listen, "", "").unwrap().unwrap()]
+    {
+        let error = client.refusal(SOON).unwrap().expect("a reason");
+        assert_eq!((error.code.as_str(), error.retry), ("timeout", true));
+    }
     // fifty that say half a message and wait
     let mut slow: Vec<RawClient> = (0..50).map(|_| RawClient::connect(daemon.listen).unwrap()).collect();
     for client in &mut slow {

@@ -2,10 +2,11 @@
 //! scripts run, once caught up with from the beginning of the log.
 
 use anyhow::{bail, ensure};
-use millstream_tests::compare::{Line, RowLine, corpus_complaints, parse_lines};
+use millstream_tests::compare::{Line, RandomTables, RowLine, corpus_complaints, parse_lines};
 use millstream_tests::harness::{
     CorpusScript, Flavour, Millstreamd, MysqlServer, Options, Program, bound_command, load_corpus, workspace_program,
 };
+use millstream_tests::load::Random;
 
 /// The row that ends a tail: written behind everything else.
 const LAST_DATABASE: &str = "zz_last";
@@ -33,16 +34,13 @@ fn rows(mut tail: Program) -> anyhow::Result<Vec<RowLine>> {
     }
 }
 
-fn corpus_over_the_wire(server: &MysqlServer, wanted: impl Fn(&CorpusScript) -> bool) {
-    let mut corpus = load_corpus().unwrap();
-    corpus.retain(|script| wanted(script));
+/// The rows that arrive while `run` runs, and those of a client that begins afterwards, at the beginning of the log.
+fn rows_of_run(server: &MysqlServer, run: impl FnOnce()) -> (Vec<RowLine>, Vec<RowLine>) {
     let options = Options::default().destination("statement_dml", "\"skip\"");
     let daemon = Millstreamd::start(server, options).unwrap();
     let (file, offset) = server.binlog_end().unwrap();
     let live = tail(&daemon, &format!("{file}:{offset}")).unwrap();
-    for script in &corpus {
-        server.run_script(&script.script).unwrap_or_else(|error| panic!("{}: {error:#}", script.name));
-    }
+    run();
     server
         .sql(&format!(
             "CREATE DATABASE {LAST_DATABASE}; CREATE TABLE {LAST_DATABASE}.t (id INT PRIMARY KEY);
@@ -52,6 +50,23 @@ fn corpus_over_the_wire(server: &MysqlServer, wanted: impl Fn(&CorpusScript) -> 
     let live = rows(live).unwrap_or_else(|error| panic!("followed: {error:#}\n{}", daemon.log()));
     let caught_up = tail(&daemon, "earliest").unwrap();
     let caught_up = rows(caught_up).unwrap_or_else(|error| panic!("caught up: {error:#}\n{}", daemon.log()));
+    same_rows(&live, &caught_up).unwrap_or_else(|error| panic!("{error:#}\n{}", daemon.log()));
+    (live, caught_up)
+}
+
+fn assert_none(complaints: &[String], server: &MysqlServer) {
+    let shown = complaints.iter().take(40).map(String::as_str).collect::<Vec<_>>().join("\n");
+    assert!(complaints.is_empty(), "{} complaints on {}:\n{shown}", complaints.len(), server.name());
+}
+
+fn corpus_over_the_wire(server: &MysqlServer, wanted: impl Fn(&CorpusScript) -> bool) {
+    let mut corpus = load_corpus().unwrap();
+    corpus.retain(|script| wanted(script));
+    let (live, caught_up) = rows_of_run(server, || {
+        for script in &corpus {
+            server.run_script(&script.script).unwrap_or_else(|error| panic!("{}: {error:#}", script.name));
+        }
+    });
     let mut complaints = Vec::new();
     for script in &corpus {
         for (way, rows) in [("followed", &live), ("caught up", &caught_up)] {
@@ -59,9 +74,16 @@ fn corpus_over_the_wire(server: &MysqlServer, wanted: impl Fn(&CorpusScript) -> 
             complaints.extend(found.into_iter().map(|complaint| format!("{way}: {complaint}")));
         }
     }
-    let shown: Vec<&String> = complaints.iter().take(40).collect();
-    assert!(complaints.is_empty(), "{} complaints on {}:\n{shown:#?}", complaints.len(), server.name());
-    same_rows(&live, &caught_up).unwrap();
+    assert_none(&complaints, server);
+}
+
+fn random_tables_over_the_wire(flavour: Flavour, options: &[&str]) {
+    let Some(server) = MysqlServer::start(flavour, options).unwrap() else { return };
+    let mut random = Random::new(Random::seed_of_test(flavour.name()));
+    let mut tables = None;
+    let (rows, _) =
+        rows_of_run(&server, || tables = Some(RandomTables::fill(&server, &mut random, "chance", 16).unwrap()));
+    assert_none(&tables.unwrap().complaints(&server, &rows).unwrap(), &server);
 }
 
 /// The same lines, but for the numbers of transactions, which are each reader's own.
@@ -93,4 +115,29 @@ fn known_answers_arrive_from_mysql57() {
     let options = ["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"];
     let Some(server) = MysqlServer::start(Flavour::Mysql57, &options).unwrap() else { return };
     corpus_over_the_wire(&server, |script| !(script.own && script.name == "images"));
+}
+
+#[test]
+fn random_tables_arrive_from_mysql97_without_metadata_as_select_gives_them() {
+    random_tables_over_the_wire(Flavour::Mysql97, &["--binlog-row-metadata=MINIMAL"]);
+}
+
+#[test]
+fn random_tables_arrive_from_mariadb118_as_select_gives_them() {
+    random_tables_over_the_wire(Flavour::Mariadb118, &[]);
+}
+
+#[test]
+fn random_tables_arrive_from_mariadb1011_without_metadata_as_select_gives_them() {
+    random_tables_over_the_wire(Flavour::Mariadb1011, &["--binlog-row-metadata=NO_LOG"]);
+}
+
+#[test]
+fn random_tables_arrive_from_mysql57_as_select_gives_them() {
+    random_tables_over_the_wire(Flavour::Mysql57, &[]);
+}
+
+#[test]
+fn random_tables_arrive_from_mysql56_as_select_gives_them() {
+    random_tables_over_the_wire(Flavour::Mysql56, &[]);
 }

@@ -4,6 +4,8 @@
 //! `encode` gives a framed message, `decode` takes a message's root apart. Both directions are here, so that a server
 //! and a client can be tested against the same code.
 
+use capnp::message::{Builder, HeapAllocator};
+
 use super::layout::Layout;
 use super::layout_message::LayoutMessageError;
 use super::position::{Position, text};
@@ -32,8 +34,22 @@ impl From<capnp::NotInSchema> for MessageError {
     }
 }
 
-fn framed(message: &capnp::message::Builder<capnp::message::HeapAllocator>) -> Vec<u8> {
-    capnp::serialize::write_message_to_words(message)
+/// In one segment, however large it is. C++ and Python read a message's further segments from the socket only when they
+/// are touched: a client that takes the next message before it has done so has lost its place in the stream.
+fn framed(message: &Builder<HeapAllocator>) -> Vec<u8> {
+    in_one_segment(message).unwrap_or_else(|_| capnp::serialize::write_message_to_words(message))
+}
+
+fn in_one_segment(message: &Builder<HeapAllocator>) -> capnp::Result<Vec<u8>> {
+    let bytes: usize = message.get_segments_for_output().iter().map(|segment| segment.len()).sum();
+    // What was in several segments needs no more in one: the pointers between them go.
+    let words = u32::try_from(bytes / 8 + 1).map_err(|_| capnp::Error::failed("too large for a segment".to_owned()))?;
+    if message.get_segments_for_output().len() == 1 {
+        return Ok(capnp::serialize::write_message_to_words(message));
+    }
+    let mut whole = Builder::new(HeapAllocator::new().first_segment_words(words));
+    whole.set_root(message.get_root_as_reader::<capnp::any_pointer::Reader<'_>>()?)?;
+    Ok(capnp::serialize::write_message_to_words(&whole))
 }
 
 fn texts(list: capnp::text_list::Reader<'_>) -> capnp::Result<Vec<String>> {

@@ -80,7 +80,7 @@ pub enum LinkChange<'a> {
     /// Lost; the feed connects anew.
     Lost(&'a SourceError),
     /// There again.
-    Restored { server: &'a str, version: &'a str, reconnects: u64 },
+    Restored { server: &'a str, version: &'a str },
 }
 
 pub type LinkWatcher = Box<dyn Fn(&LinkChange<'_>)>;
@@ -292,11 +292,7 @@ impl SourceFeed {
         self.stats.is_connected = true;
         self.stats.heard_us = now_us();
         if let Some(watcher) = &self.watcher {
-            watcher(&LinkChange::Restored {
-                server: &self.server_name,
-                version: &self.info.version,
-                reconnects: self.stats.reconnects,
-            });
+            watcher(&LinkChange::Restored { server: &self.server_name, version: &self.info.version });
         }
         Ok(())
     }

@@ -16,6 +16,6 @@ mod values;
 pub use changes::change_complaint;
 pub use corpus::{corpus_complaints, rows_of};
 pub use line::{DdlLine, Line, RowLine, parse_lines};
-pub use random_tables::{Dialect, RANDOM_SESSION, RandomTable, random_logging};
+pub use random_tables::{Dialect, RANDOM_SESSION, RandomTable, RandomTables};
 pub use select::SelectedTables;
 pub use values::value_complaints;

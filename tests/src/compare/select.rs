@@ -82,7 +82,8 @@ impl Form {
         let hex = || value.get("hex").and_then(Value::as_str);
         match self {
             Self::Printed | Self::Decimal => match value {
-                Value::String(text) => text == selected,
+                // bytes that are no character are U+FFFD here, and question marks there
+                Value::String(text) => text == selected || text.replace('\u{fffd}', "?") == selected,
                 Value::Number(number) => number.to_string() == selected,
                 _ => false,
             },

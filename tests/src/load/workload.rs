@@ -289,7 +289,7 @@ impl Workload {
                 "'Kundin {number} é😀', {}.{:02}, 'new', '{{\"n\": {number}, \"tag\": \"x\"}}', NOW(6), {}",
                 number / 7,
                 number % 100,
-                if number % 3 == 0 { "NULL" } else { "NOW(6)" },
+                if number.is_multiple_of(3) { "NULL" } else { "NOW(6)" },
             ),
             Table::Items => format!("{number}, 'sku-{number:06}', {}, {}.50, NULL", number % 9 + 1, number % 5_000),
             Table::Accounts => {
@@ -300,7 +300,7 @@ impl Workload {
                 format!(
                     "'{}', {}, {}, '-12:34:56.789', {}{}",
                     "lorem ipsum ".repeat(1 + number as usize % 60),
-                    if number % 2 == 0 { "NULL".to_owned() } else { format!("'a,b,{number}'") },
+                    if number.is_multiple_of(2) { "NULL".to_owned() } else { format!("'a,b,{number}'") },
                     number as i64 % 60_000 - 30_000,
                     1990 + number % 100,
                     added.collect::<String>()

@@ -230,7 +230,7 @@ impl Writer {
             self.workload.added_columns = self.control.added_columns.load(Ordering::SeqCst);
             let plan = self.workload.next();
             self.perform(&plan).await?;
-            if self.ddl_every > 0 && plan.key.number % self.ddl_every == 0 {
+            if self.ddl_every > 0 && plan.key.number.is_multiple_of(self.ddl_every) {
                 self.add_column().await?;
             }
             // after an outage the schedule begins anew: a test is not about how fast writers catch up

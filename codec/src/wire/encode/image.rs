@@ -50,9 +50,9 @@ impl ImagePlan {
 pub(super) struct Scratch {
     text: String,
     bytes: Vec<u8>,
-    /// Of a partial update: where the before image's document of each JSON column lies in the rows; empty where it
-    /// is NULL or absent.
-    pub documents: Vec<Range<usize>>,
+    /// Of a partial update: where the before image's document of each JSON column lies in the rows; `None` where it
+    /// is NULL or absent. A document of no bytes is a JSON null.
+    pub documents: Vec<Option<Range<usize>>>,
 }
 
 /// Bits that say which JSON columns of an after image are differences.
@@ -368,13 +368,11 @@ impl<'a> ImageWriter<'_, 'a> {
             Partial::After(partial_bits)
                 if partial_bits.get(json / 8).is_some_and(|bits| bits >> (json % 8) & 1 == 1) =>
             {
-                let range = self.scratch.documents.get(json).cloned().unwrap_or_default();
-                let before = self.rows.get(range).unwrap_or_default();
+                let range = self.scratch.documents.get(json).cloned().flatten();
                 let start = heap::start(self.heap);
-                let written = match before.is_empty() {
-                    true => None,
-                    false => json_diff::write_updated_text(before, bytes, self.heap).ok(),
-                };
+                let written = range
+                    .and_then(|range| self.rows.get(range))
+                    .and_then(|before| json_diff::write_updated_text(before, bytes, self.heap).ok());
                 let Some(encoding) = written else {
                     // The document is not at hand, or not the one that the difference was made for.
                     self.heap.truncate(start);
@@ -386,7 +384,7 @@ impl<'a> ImageWriter<'_, 'a> {
             Partial::Before => {
                 let end = self.rows.len() - rest.len();
                 if let Some(document) = self.scratch.documents.get_mut(json) {
-                    *document = end - bytes.len()..end;
+                    *document = Some(end - bytes.len()..end);
                 }
                 self.json(bytes, step.column)?
             }

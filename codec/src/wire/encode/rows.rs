@@ -126,7 +126,7 @@ impl RowsEncoder {
         self.before.set(program, rows.op != RowOperation::Insert, rows.before_bitmap);
         self.after.set(program, rows.op != RowOperation::Delete, rows.after_bitmap);
         self.scratch.documents.clear();
-        self.scratch.documents.resize(if rows.is_partial { program.json_columns } else { 0 }, 0..0);
+        self.scratch.documents.resize(if rows.is_partial { program.json_columns } else { 0 }, None);
         // An insert of nothing but defaults has no byte, and no second row can follow it.
         let rowless = rows.rows.is_empty()
             && rows.op == RowOperation::Insert
@@ -290,7 +290,7 @@ fn write_row<'a>(
     if before.is_there {
         let partial = if event.is_partial { Partial::Before } else { Partial::Never };
         if event.is_partial {
-            writer.scratch.documents.fill(0..0);
+            writer.scratch.documents.fill(None);
         }
         writer.kind = ImageKind { image: Image::Before, partial };
         write_image(writer, before, rest)?;

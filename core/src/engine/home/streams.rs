@@ -5,7 +5,7 @@ use std::sync::Arc;
 use millstream_codec::wire::messages::{Heartbeat, ServerMessage, encode_layout};
 use millstream_codec::wire::position::ResumeToken;
 
-use super::{Home, HomeEffect, Outgoing, State};
+use super::{Connection, Home, HomeEffect, Outgoing, State};
 use crate::bridge::{CoreStatus, SubscriptionStatus};
 use crate::engine::batch::Sequence;
 use crate::engine::compiled;
@@ -230,6 +230,7 @@ impl Home {
 
     /// About every `limits::TICK_US`: heartbeats, and cursors that follow what was filtered away.
     pub fn tick(&mut self, now_us: i64) {
+        self.end_silent(now_us);
         let subscribed: Vec<(u64, usize, u64)> = self
             .connections
             .iter()
@@ -270,6 +271,19 @@ impl Home {
             if moved || dirty {
                 self.save(destination, subscription);
             }
+        }
+    }
+
+    /// Connections that do not come to the point would hold the places of others.
+    fn end_silent(&mut self, now_us: i64) {
+        let is_silent = |connection: &Connection| {
+            matches!(connection.state, State::New | State::Ready)
+                && now_us - connection.last_sent_us >= limits::SUBSCRIBE_US
+        };
+        let silent: Vec<u64> =
+            self.connections.iter().filter(|(_, connection)| is_silent(connection)).map(|(id, _)| *id).collect();
+        for id in silent {
+            self.fail(id, "timeout", "neither Hello nor Subscribe came in time", true);
         }
     }
 
