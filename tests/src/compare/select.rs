@@ -87,7 +87,7 @@ impl Form {
                 Value::Number(number) => number.to_string() == selected,
                 _ => false,
             },
-            Self::Unsigned => value.is_number() && value.to_string() == selected,
+            Self::Unsigned => value.as_number().is_some_and(|number| number.to_string() == selected),
             Self::Float32 => selected.parse::<f64>().is_ok_and(|selected| {
                 // the shortest digits at the width of a float
                 let shortest = (selected as f32).to_string().parse::<f64>();
@@ -169,9 +169,12 @@ impl SelectedTables {
     }
 }
 
+/// Rows by (database, table).
+type Replayed<'a> = BTreeMap<(&'a str, &'a str), Vec<Map<String, Value>>>;
+
 /// Applies the changes to nothing.
-fn replay(rows: &[RowLine]) -> anyhow::Result<BTreeMap<(&str, &str), Vec<Map<String, Value>>>> {
-    let mut tables: BTreeMap<(&str, &str), Vec<Map<String, Value>>> = BTreeMap::new();
+fn replay(rows: &[RowLine]) -> anyhow::Result<Replayed<'_>> {
+    let mut tables = Replayed::new();
     for line in rows {
         let table = tables.entry((&line.database, &line.table)).or_default();
         let at = line.before.as_ref().map(|before| {
