@@ -193,16 +193,12 @@ impl Probe {
         let header = &event.header;
         let mut precise_us = None;
         match header.type_code {
-            EventType::PREVIOUS_GTIDS => {
-                // Counted on through the files; a later file repeats what is known.
-                if self.executed.is_empty() {
-                    self.executed = ExecutedGtids::Mysql(previous_gtids::parse(event.body)?);
-                }
+            // Counted on through the files; a later file repeats what is known.
+            EventType::PREVIOUS_GTIDS if self.executed.is_empty() => {
+                self.executed = ExecutedGtids::Mysql(previous_gtids::parse(event.body)?);
             }
-            EventType::MARIADB_GTID_LIST => {
-                if self.executed.is_empty() {
-                    self.executed = ExecutedGtids::Mariadb(MariadbGtidList::parse(event.body)?.state());
-                }
+            EventType::MARIADB_GTID_LIST if self.executed.is_empty() => {
+                self.executed = ExecutedGtids::Mariadb(MariadbGtidList::parse(event.body)?.state());
             }
             EventType::GTID | EventType::ANONYMOUS_GTID | EventType::GTID_TAGGED => {
                 let gtid = match header.type_code {

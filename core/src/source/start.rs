@@ -138,11 +138,11 @@ impl Resolver {
             (Phase::Files, Some(Answer::Rows(rows))) => self.have_files(&rows),
             (Phase::GtidsAt(at), Some(Answer::Rows(rows))) => {
                 let gtids = self.gtid_cell(&rows)?.unwrap_or_else(|| self.no_gtids());
-                Ok(self.from_file(at, gtids))
+                Ok(self.at_file(at, gtids))
             }
             (Phase::OldestGtids, Some(Answer::Rows(rows))) => {
                 let oldest = self.gtid_cell(&rows)?.unwrap_or_else(|| self.no_gtids());
-                self.from_mariadb_gtids(&oldest)
+                self.prove_mariadb_gtids(&oldest)
             }
             (Phase::Proof, Some(Answer::Rows(rows))) => self.proven(&rows),
             (Phase::Bisect { low, high, middle }, Some(Answer::Probe(result))) => {
@@ -221,7 +221,7 @@ impl Resolver {
         match self.flavour {
             Flavour::Mysql => {
                 self.check_not_purged(gtids)?;
-                Ok(self.from_gtids(gtids.clone()))
+                Ok(self.behind_gtids(gtids.clone()))
             }
             Flavour::Mariadb => self.ask(Phase::Files, FILES_QUERY),
         }
@@ -242,7 +242,7 @@ impl Resolver {
                     Some(text) => self.parse(text)?,
                     None => self.no_gtids(),
                 };
-                Ok(self.from_file(at, gtids))
+                Ok(self.at_file(at, gtids))
             }
             Flavour::Mariadb => self.ask_gtids_at(at),
         }
@@ -268,7 +268,7 @@ impl Resolver {
         match self.start.clone() {
             Start::Latest => Err(SourceError::Protocol("the start script asked for files without need".to_owned())),
             Start::Earliest => match self.flavour {
-                Flavour::Mysql => Ok(self.from_file(start_of(oldest), self.purged.clone())),
+                Flavour::Mysql => Ok(self.at_file(start_of(oldest), self.purged.clone())),
                 Flavour::Mariadb => self.ask_gtids_at(start_of(oldest)),
             },
             Start::File(at) => {
@@ -298,7 +298,7 @@ impl Resolver {
                     Err(_) if self.gtid && !position.gtids.is_empty() => match self.flavour {
                         Flavour::Mysql => {
                             self.check_not_purged(&position.gtids)?;
-                            Ok(self.from_gtids(position.gtids))
+                            Ok(self.behind_gtids(position.gtids))
                         }
                         Flavour::Mariadb => {
                             let query = gtid_pos_query(&start_of(oldest));
@@ -328,7 +328,7 @@ impl Resolver {
         self.ask(Phase::OldestGtids, query)
     }
 
-    fn from_mariadb_gtids(&mut self, oldest: &ExecutedGtids) -> Result<Step, SourceError> {
+    fn prove_mariadb_gtids(&mut self, oldest: &ExecutedGtids) -> Result<Step, SourceError> {
         let gtids = match &self.start {
             Start::Gtids(gtids) => gtids.clone(),
             Start::Position(position) => position.gtids.clone(),
@@ -349,7 +349,7 @@ impl Resolver {
         if !missing.is_empty() {
             return Err(SourceError::Purged { missing: missing.join(", "), oldest: self.oldest() });
         }
-        Ok(self.from_gtids(gtids))
+        Ok(self.behind_gtids(gtids))
     }
 
     /// Searches the last file that was begun at or before the moment.
@@ -402,7 +402,7 @@ impl Resolver {
                 });
             }
         }
-        Ok(self.from_file(probe.at, probe.gtids))
+        Ok(self.at_file(probe.at, probe.gtids))
     }
 
     // ---- what must hold ------------------------------------------------------------------------------
@@ -497,7 +497,7 @@ impl Resolver {
 
     // ---- results -------------------------------------------------------------------------------------
 
-    fn from_file(&self, at: FilePosition, gtids: ExecutedGtids) -> Step {
+    fn at_file(&self, at: FilePosition, gtids: ExecutedGtids) -> Step {
         let position = Position {
             incarnation: self.incarnation.clone(),
             file: at.file.clone(),
@@ -509,7 +509,7 @@ impl Resolver {
     }
 
     /// The file is told by the stream's first ROTATE.
-    fn from_gtids(&self, gtids: ExecutedGtids) -> Step {
+    fn behind_gtids(&self, gtids: ExecutedGtids) -> Step {
         let open_xa = match &self.start {
             Start::Position(position) => position.open_xa.clone(),
             _ => Arc::new([]),

@@ -57,14 +57,14 @@ pub struct FeedStats {
 }
 
 type Opening = LocalBoxFuture<'static, Result<Opened, SourceError>>;
-type SchemaAnswer = (SchemaReader, Result<Option<TableSchema>, SchemaError>);
+type SchemaAnswer = (Box<SchemaReader>, Result<Option<TableSchema>, SchemaError>);
 
 /// A connection that streams, and the index of its server in the list.
 type Opened = (Connection, Ready, usize);
 
 enum Link {
     Opening(Opening),
-    Up(Connection),
+    Up(Box<Connection>),
 }
 
 /// The side connection that reads a prepared XA transaction again.
@@ -109,7 +109,7 @@ pub struct SourceFeed {
 }
 
 enum SchemaState {
-    Idle(Option<SchemaReader>),
+    Idle(Option<Box<SchemaReader>>),
     /// For this (database, table).
     Asking((String, String), LocalBoxFuture<'static, SchemaAnswer>),
 }
@@ -131,7 +131,7 @@ impl SourceFeed {
         let position = resolved_position(&ready)?;
         let tracker = Tracker::new(tracker, position, tables, interest);
         let mut feed = Self {
-            schema: SchemaState::Idle(Some(SchemaReader::new(connector.clone()))),
+            schema: SchemaState::Idle(Some(Box::new(SchemaReader::new(connector.clone())))),
             connector,
             tracker,
             link: Link::Opening(futures::future::pending().boxed_local()),
@@ -288,7 +288,7 @@ impl SourceFeed {
         self.info = ready.server;
         self.is_flowing = false;
         self.side = Side::None;
-        self.link = Link::Up(connection);
+        self.link = Link::Up(Box::new(connection));
         self.stats.is_connected = true;
         self.stats.heard_us = now_us();
         if let Some(watcher) = &self.watcher {
@@ -357,7 +357,7 @@ impl SourceFeed {
                 // Asked for before the connection was lost: nobody waits for it now.
                 SchemaState::Asking(..) => None,
             };
-            let mut reader = reader.unwrap_or_else(|| SchemaReader::new(self.connector.clone()));
+            let mut reader = reader.unwrap_or_else(|| Box::new(SchemaReader::new(self.connector.clone())));
             let server = self.connector.config.servers.get(self.server).cloned();
             let (database, table) = name.clone();
             let asking = async move {
