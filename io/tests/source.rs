@@ -119,8 +119,9 @@ impl Server {
         }
     }
 
-    /// (file, offset, executed GTIDs)
+    /// (file, offset, executed GTIDs), once nothing more is written by itself.
     fn end(&self) -> (FilePosition, String) {
+        self.until_checkpointed();
         let statement = if self.name == "mysql97" { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
         let status = self.sql(statement);
         let cells: Vec<&str> = status.trim_end_matches('\n').split('\t').collect();
@@ -130,6 +131,21 @@ impl Server {
             false => self.sql("SELECT @@GLOBAL.gtid_executed").replace("\\n", ""),
         };
         (at, gtids.trim().to_owned())
+    }
+
+    /// MariaDB writes a checkpoint that names the new file some time after a rotation, between any two transactions.
+    fn until_checkpointed(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.is_mariadb() {
+            let files = self.sql("SHOW BINARY LOGS");
+            let file = files.lines().last().and_then(|line| line.split('\t').next()).expect("a file").to_owned();
+            let events = self.sql(&format!("SHOW BINLOG EVENTS IN '{file}'"));
+            if events.lines().any(|event| event.contains("Binlog_checkpoint") && event.ends_with(&file)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no checkpoint in {file}: {events}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Ends every connection that sends a binlog.
