@@ -17,7 +17,7 @@ use millstream_core::limits::HOLD_BYTES_MAX_DEFAULT;
 use millstream_core::position::OpenXa;
 use millstream_core::source::file::{DecodeError, FileDecode};
 use millstream_core::source::tracker::{Need, Notice, StatementPolicy, TrackerConfig, TrackerOutput};
-use millstream_core::tables::{MemoryStore, Tables};
+use millstream_core::tables::Tables;
 
 use crate::arguments::{DecodeArguments, StatementDml};
 use crate::exit::{Exit, Failure};
@@ -57,8 +57,7 @@ struct Run {
 
 impl Run {
     fn new(arguments: &DecodeArguments, filter: Arc<Filter>, inputs: &Inputs) -> Result<Self, Failure> {
-        let tables = Tables::open("decode", Box::new(MemoryStore::default()))
-            .map_err(|error| Failure::input(format!("cannot begin: {error}")))?;
+        let tables = Tables::in_memory("decode");
         let tables = Arc::new(Mutex::new(tables));
         let interest =
             InterestSet { version: 1, views: vec![ViewInterest { view: ViewId(0), filter: filter.clone() }] };

@@ -12,12 +12,12 @@ pub mod epoch;
 pub mod files;
 pub mod http;
 pub mod metrics;
-pub mod registry_store;
+pub mod record_file;
 pub mod state;
 mod waking;
 
 pub use control::{Control, ControlConfig, ControlError, ControlHandle};
 pub use cursors::{CursorBook, CursorError, CursorStorage, FileCursors};
 pub use files::{DataDir, DataDirError};
-pub use registry_store::FileRegistry;
+pub use record_file::RecordFile;
 pub use state::{DestinationView, ServerInfo, SharedState};

@@ -2,10 +2,13 @@
 //! a file, starts a thread, or reads a clock.
 
 pub mod bridge;
+pub mod catalog;
 pub mod engine;
 pub mod filter;
+pub mod history;
 pub mod limits;
 pub mod metrics;
 pub mod position;
+pub mod records;
 pub mod source;
 pub mod tables;

@@ -17,6 +17,13 @@ pub const TABLE_VERSIONS_CACHED_MAX: usize = 16_384;
 /// One commit of the registry. A table of 4,096 columns with names of 64 four-byte characters, each written twice,
 /// takes 2 MiB; a batch may hold several.
 pub const REGISTRY_FRAME_BYTES_MAX: u32 = 64 << 20;
+/// The file of the schema history; beyond it the oldest versions of each table are forgotten. 200 bytes a column: some
+/// 60,000 versions of tables of 20 columns.
+pub const HISTORY_BYTES_MAX: u64 = 256 << 20;
+/// The history is written in frames of about this size.
+pub const HISTORY_FRAME_BYTES: usize = 8 << 20;
+/// Versions of one table that are kept in any case: DDL more often than that within the retained log forgets the oldest.
+pub const HISTORY_VERSIONS_MAX: usize = 64;
 
 // ---------------------------------------------------------------------------------------------- tracking
 
@@ -33,8 +40,6 @@ pub const PAYLOAD_PIECE_BYTES: usize = 1 << 20;
 /// 4,096 columns with names of 64 four-byte characters: 1 MiB for the largest.
 pub const TABLE_MAPS_MAX: usize = 8_192;
 pub const TABLE_MAP_BYTES_MAX: usize = 32 << 20;
-/// Schemas from information_schema that are remembered by one reader.
-pub const KNOWN_SCHEMAS_MAX: usize = 16_384;
 /// Savepoints of one transaction that can be rolled back to.
 pub const SAVEPOINTS_MAX: usize = 65_536;
 /// How much of a statement is parsed as DDL; what lies behind is delivered, but not looked at. An ALTER of all 4,096

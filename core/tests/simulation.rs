@@ -24,7 +24,7 @@ use millstream_core::filter::Filter;
 use millstream_core::limits::LIVE_FIRST_SEQUENCE;
 use millstream_core::position::{FilePosition, Position};
 use millstream_core::source::start::Start;
-use millstream_core::tables::{MemoryStore, Tables};
+use millstream_core::tables::Tables;
 
 const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 /// More with `MILLSTREAM_SEEDS`.
@@ -201,7 +201,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> World {
-        let tables = Arc::new(Mutex::new(Tables::open("main", Box::new(MemoryStore::default())).expect("opens")));
+        let tables = Arc::new(Mutex::new(Tables::in_memory("main")));
         let everything = Filter::compile(&Default::default()).expect("compiles");
         let destination = Arc::new(Destination::new(
             "main".into(),

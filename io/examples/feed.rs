@@ -4,7 +4,6 @@
 //! the variable `FEED_TLS` (`preferred`), the servers' list may be separated by commas.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use millstream_core::engine::batch::SourceBatch;
 use millstream_core::engine::interest::{InterestSet, ViewId, ViewInterest};
@@ -14,7 +13,7 @@ use millstream_core::source::config::SourceConfig;
 use millstream_core::source::error::SourceError;
 use millstream_core::source::start::Start;
 use millstream_core::source::tracker::{StatementPolicy, TrackerConfig};
-use millstream_core::tables::{MemoryStore, Tables};
+use millstream_core::tables::Tables;
 use millstream_io::source::SourceFeed;
 
 fn main() {
@@ -35,7 +34,6 @@ fn main() {
     let start = start(rest.first().map_or("latest", String::as_str));
     let transactions = rest.get(1).map_or(u64::MAX, |count| count.parse().expect("a number of transactions"));
     let executor = glommio::LocalExecutorBuilder::default()
-        .preempt_timer(Duration::from_micros(200))
         .spawn(move || async move {
             let awake = glommio::spawn_local(millstream_io::nudge::keep_awake());
             if let Err(error) = follow(config, start, transactions).await {
@@ -62,7 +60,7 @@ fn start(text: &str) -> Start {
 }
 
 async fn follow(config: SourceConfig, start: Start, transactions: u64) -> Result<(), SourceError> {
-    let tables = Tables::open("example", Box::new(MemoryStore::default())).expect("an empty registry");
+    let tables = Tables::in_memory("example");
     let everything = ViewInterest { view: ViewId(0), filter: Arc::new(Filter::everything()) };
     let interest = Arc::new(InterestSet { version: 1, views: vec![everything] });
     let tracker = TrackerConfig {

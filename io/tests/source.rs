@@ -18,7 +18,7 @@ use millstream_core::source::config::{HostPort, SourceConfig, TlsMode};
 use millstream_core::source::error::SourceError;
 use millstream_core::source::start::Start;
 use millstream_core::source::tracker::{StatementPolicy, TrackerConfig};
-use millstream_core::tables::{MemoryStore, Tables};
+use millstream_core::tables::Tables;
 use millstream_io::source::SourceFeed;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -167,8 +167,9 @@ impl Drop for Server {
 // ---------------------------------------------------------------------------------------------------------- feeds
 
 fn run<T: 'static>(task: impl Future<Output = T>) -> T {
+    // The preempt timer stays at its default, as in the engine: with a short one an executor can fall asleep before its
+    // first task has run, and nothing can wake it then.
     let executor = glommio::LocalExecutorBuilder::default()
-        .preempt_timer(Duration::from_micros(200))
         .ring_depth(128)
         .make()
         .expect("an executor");
@@ -181,7 +182,7 @@ fn run<T: 'static>(task: impl Future<Output = T>) -> T {
 }
 
 async fn open(config: SourceConfig, start: Start) -> Result<SourceFeed, SourceError> {
-    let tables = Tables::open("test", Box::new(MemoryStore::default())).expect("an empty registry");
+    let tables = Tables::in_memory("test");
     let everything = ViewInterest { view: ViewId(0), filter: Arc::new(Filter::everything()) };
     let interest = Arc::new(InterestSet { version: 1, views: vec![everything] });
     let tracker = TrackerConfig {

@@ -9,7 +9,7 @@ use crossbeam::channel::unbounded;
 use millstream_control::auth::{Authenticator, Login};
 use millstream_control::cursors::{CursorCommits, CursorStorage};
 use millstream_control::{
-    Control, ControlConfig, DataDir, DestinationView, FileCursors, FileRegistry, ServerInfo, SharedState, epoch,
+    Control, ControlConfig, DataDir, DestinationView, FileCursors, RecordFile, ServerInfo, SharedState, epoch,
 };
 use millstream_core::bridge::{ControlLink, CoreLink, Doorbell};
 use millstream_core::engine::home::Verdict;
@@ -37,8 +37,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         let folder = data.destination(&destination.name)?;
         let in_folder = || format!("the durable state of destination '{}' in {}", destination.name, folder.display());
         let epoch = epoch::next(&folder).with_context(in_folder)?;
-        let registry = FileRegistry::open(&folder).with_context(in_folder)?;
-        let tables = Tables::open(&destination.name, Box::new(registry))
+        let registry = RecordFile::open(&folder, "registry").with_context(in_folder)?;
+        let history = RecordFile::open(&folder, "schema-history").with_context(in_folder)?;
+        let tables = Tables::open(&destination.name, Box::new(registry), Box::new(history))
             .map_err(|error| anyhow!(error))
             .with_context(in_folder)?;
         storages.push((destination.name.clone(), Box::new(FileCursors::new(&destination.name, &folder, epoch))));

@@ -88,6 +88,8 @@ pub struct TransactionPart {
     pub truncate_to: Option<u32>,
     /// Set where this transaction changed the XAs that are open.
     pub open_xa: Option<Arc<[OpenXa]>>,
+    /// (database, table) of rows in it that cannot be read: who wants them stops before this transaction.
+    pub held_tables: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -240,11 +240,10 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::MemoryStore;
 
     #[test]
     fn rows_taken_back_are_not_counted() {
-        let tables = Tables::open("main", Box::new(MemoryStore::default())).expect("opens");
+        let tables = Tables::in_memory("main");
         let mut shard = Shard::new(0, 1, Arc::new(std::sync::Mutex::new(tables)));
         let (a, b) = (1, 2);
         for (table, event, rows) in [(a, 0, 1), (a, 1, 1), (a, 2, 1), (b, 3, 5), (a, 4, 2), (a, 5, 2)] {

@@ -1,7 +1,8 @@
 //! What can go wrong between a source and us, and who recovers.
 //!
 //! Every error says what to do. [`SourceError::disposition`] decides: `Retry` is mended by connecting anew, `Halt`
-//! needs a person, `Quarantine` stops one table and lets the rest flow. Nothing is ever skipped silently.
+//! needs a person. What concerns one table only is no error here: see `tracker::QuarantinePolicy`. Nothing is ever
+//! skipped silently.
 
 use crate::position::FilePosition;
 
@@ -12,8 +13,6 @@ pub enum Disposition {
     Retry,
     /// Trying again cannot help: the text says what a person has to do.
     Halt,
-    /// One table is taken out, every other flows on.
-    Quarantine,
 }
 
 /// One thing that a server or an account lacks.
@@ -112,12 +111,15 @@ pub enum SourceError {
     #[error("the rows of XA transaction {xid}, prepared at {position}, cannot be read again: {reason}")]
     XaLost { xid: String, position: FilePosition, reason: String },
 
-    /// One table cannot be decoded; the others can.
-    #[error("table {database}.{table} at {position}: {reason}")]
+    /// One table cannot be decoded, and its policy is to stop the destination.
+    #[error(
+        "table {database}.{table} cannot be read at {position}, and its policy is to stop here \
+         ([[destination.quarantine]]): {reason}"
+    )]
     Table { database: String, table: String, position: FilePosition, reason: String },
 
-    /// The destination's own durable records (ordinals) cannot be read or written.
-    #[error("the registry of the destination: {0}")]
+    /// The destination's own durable records (ordinals, schema history) cannot be read or written.
+    #[error("the durable records of the destination: {0}")]
     Registry(String),
 
     #[error("nothing was heard from {server} for {silent_ms} ms (heartbeats are due every {period_ms} ms)")]
@@ -138,7 +140,6 @@ impl SourceError {
             // A damaged byte on the way is mended by reading again; the feed halts when it comes back at the same place.
             Self::Corrupt { .. } => Disposition::Retry,
             Self::Server { code, message, .. } => server_disposition(*code, message),
-            Self::Table { .. } => Disposition::Quarantine,
             Self::Auth { .. }
             | Self::Tls { .. }
             | Self::Purged { .. }
@@ -153,6 +154,7 @@ impl SourceError {
             | Self::DuplicateReplica { .. }
             | Self::EventTooLarge { .. }
             | Self::XaLost { .. }
+            | Self::Table { .. }
             | Self::Registry(_)
             | Self::Config(_) => Disposition::Halt,
         }

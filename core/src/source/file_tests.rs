@@ -5,7 +5,6 @@ use crate::filter::Filter;
 use crate::position::Position;
 use crate::source::session::server::Flavour;
 use crate::source::tracker::{Connected, Notice, StatementPolicy};
-use crate::tables::MemoryStore;
 use bytes::Bytes;
 use millstream_codec::mysql::checksum::Checksum;
 use millstream_codec::mysql::event::{EventFlags, EventType};
@@ -46,7 +45,7 @@ const RECORDED: [(&str, &[u8], &str); 6] = [
 ];
 
 fn parts() -> (Arc<Mutex<Tables>>, Arc<InterestSet>) {
-    let tables = Tables::open("files", Box::new(MemoryStore::default())).unwrap();
+    let tables = Tables::in_memory("files");
     let views = vec![ViewInterest { view: ViewId(1), filter: Arc::new(Filter::everything()) }];
     (Arc::new(Mutex::new(tables)), Arc::new(InterestSet { version: 1, views }))
 }

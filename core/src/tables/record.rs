@@ -1,21 +1,14 @@
-//! The registry's file: frames of entries, appended and never changed.
-//!
-//! ```text
-//! u32  length of the payload       u32 CRC-32 of these four bytes       u32 CRC-32 of the payload
-//! payload: entries, one behind the other
-//! ```
-//! One commit is one frame, so a crash can tear only the last one. A frame that the file ends in, and whose own end or
-//! checksum is not there, was never acknowledged to anyone: it is dropped. Damage anywhere else is an error: a
-//! person has to look. All numbers are little-endian; a text is a u16 length and its UTF-8 bytes.
+//! What the registry's file says: one frame ([`records`](crate::records)) for each commit, its payload entries, one behind
+//! the other. Numbers are little-endian; a text is a u16 length and its UTF-8 bytes.
 
 use millstream_codec::wire::layout::ColumnKind;
 
 use super::registry::{LogPoint, RegistryError};
 use crate::limits::REGISTRY_FRAME_BYTES_MAX;
+use crate::records::{self, Frames};
 
 /// Of the first entry of a file.
 pub const FORMAT: u16 = 1;
-const HEAD_BYTES: usize = 12;
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,15 +150,10 @@ pub fn frame(entries: &[Entry]) -> Result<Vec<u8>, RegistryError> {
     for entry in entries {
         entry.write(&mut payload)?;
     }
-    let length =
-        u32::try_from(payload.len()).ok().filter(|length| *length <= REGISTRY_FRAME_BYTES_MAX).ok_or_else(too_long)?;
-    let length = length.to_le_bytes();
-    let mut frame = Vec::with_capacity(HEAD_BYTES + payload.len());
-    frame.extend(length);
-    frame.extend(crc32fast::hash(&length).to_le_bytes());
-    frame.extend(crc32fast::hash(&payload).to_le_bytes());
-    frame.extend(payload);
-    Ok(frame)
+    if payload.len() > REGISTRY_FRAME_BYTES_MAX as usize {
+        return Err(too_long());
+    }
+    records::frame(&payload).ok_or_else(too_long)
 }
 
 /// What a file holds.
@@ -180,37 +168,17 @@ pub struct Loaded {
 /// [`RegistryError::Corrupt`] for damage anywhere but in the last frame.
 pub fn read(bytes: &[u8]) -> Result<Loaded, RegistryError> {
     let mut entries = Vec::new();
-    let mut at = 0;
-    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        let corrupt = |reason: &'static str| RegistryError::Corrupt { offset: at as u64, reason };
-        let mut reader = Reader { rest };
-        let (Some(length), Some(length_crc), Some(payload_crc)) = (reader.u32(), reader.u32(), reader.u32()) else {
-            break;
-        };
-        if crc32fast::hash(&length.to_le_bytes()) != length_crc {
-            // A file system may have made the file longer before it wrote the bytes.
-            if rest.iter().all(|byte| *byte == 0) {
-                break;
-            }
-            return Err(corrupt("the length of a record is damaged"));
-        }
-        if length > REGISTRY_FRAME_BYTES_MAX {
-            return Err(corrupt("a record is longer than any that is written"));
-        }
-        let Some(payload) = reader.bytes(length as usize) else { break };
-        if crc32fast::hash(payload) != payload_crc {
-            if reader.rest.is_empty() {
-                break;
-            }
-            return Err(corrupt("a record does not match its checksum"));
-        }
+    let mut frames = Frames::new(bytes, REGISTRY_FRAME_BYTES_MAX);
+    loop {
+        let offset = frames.offset();
+        let corrupt = |reason| RegistryError::Corrupt { offset, reason };
+        let Some(payload) = frames.next().map_err(|damage| corrupt(damage.reason))? else { break };
         let mut payload = Reader { rest: payload };
         while !payload.rest.is_empty() {
             entries.push(Entry::read(&mut payload).ok_or_else(|| corrupt("a record of a kind that is not known"))?);
         }
-        at += HEAD_BYTES + length as usize;
     }
-    Ok(Loaded { entries, whole_bytes: at as u64 })
+    Ok(Loaded { entries, whole_bytes: frames.offset() })
 }
 
 struct Reader<'a> {

@@ -12,9 +12,10 @@ use millstream_codec::mysql::schema::TableSchema;
 use millstream_codec::wire::hash::stable_hash;
 use millstream_codec::wire::layout::{ColumnKind, Field, FieldKind, Slot, assign_field_name, field_kind_of, slot_of};
 use millstream_codec::wire::names::is_null_name;
+use serde::{Deserialize, Serialize};
 
-use super::RegistryStore;
 use super::record::{Entry, FORMAT, RenamedField, frame, read};
+use crate::history::HistoryError;
 use crate::position::{Position, compare_places};
 
 #[derive(Debug, thiserror::Error)]
@@ -32,12 +33,15 @@ pub enum RegistryError {
     Destination { found: String, expected: String },
     #[error("a name or a change is too long to be recorded")]
     TooLong,
+    #[error(transparent)]
+    History(#[from] HistoryError),
 }
 
 /// A place in the log, named so that any reader can tell whether it is behind it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LogPoint {
     /// Empty where the source has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub gtid: String,
     pub incarnation: String,
     pub file: String,
@@ -108,7 +112,7 @@ pub struct OrdinalsUsedUp;
 impl Registry {
     /// # Errors
     /// [`RegistryError`]: damaged, of another destination or format, or not to be read.
-    pub fn load(destination: &str, store: &mut dyn RegistryStore) -> Result<Self, RegistryError> {
+    pub fn load(destination: &str, store: &mut dyn RecordStore) -> Result<Self, RegistryError> {
         let bytes = store.load()?;
         let loaded = read(&bytes)?;
         if loaded.whole_bytes < bytes.len() as u64 {
@@ -138,7 +142,7 @@ impl Registry {
     ///
     /// # Errors
     /// The store's; everything is still pending then.
-    pub fn commit(&mut self, store: &mut dyn RegistryStore) -> Result<(), RegistryError> {
+    pub fn commit(&mut self, store: &mut dyn RecordStore) -> Result<(), RegistryError> {
         if self.has_pending() {
             store.append(&frame(&self.pending)?)?;
             self.pending.clear();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::tables::MemoryStore;
+use crate::records::MemoryStore;
 use millstream_codec::mysql::schema::{ColumnSchema, ColumnType};
 
 const INT: ColumnType = ColumnType::Integer { bytes: 4, unsigned: false };

@@ -8,9 +8,11 @@ use millstream_codec::wire::encode::RowProgram;
 use millstream_codec::wire::layout::{Layout, LayoutError, LayoutRequest};
 
 use super::registry::{Assignment, LogPoint, Registry, RegistryError};
-use super::{RegistryStore, table_hash};
+use super::table_hash;
+use crate::records::{MemoryStore, RecordStore};
 use crate::engine::interest::Projection;
 use crate::engine::table::TableVersion;
+use crate::history::SchemaHistory;
 use crate::limits::TABLE_VERSIONS_CACHED_MAX;
 use crate::position::{Position, compare_places};
 
@@ -28,8 +30,9 @@ pub enum TableError {
 /// The tables of one destination. See the module's page.
 pub struct Tables {
     destination: String,
-    store: Box<dyn RegistryStore + Send>,
+    store: Box<dyn RecordStore + Send>,
     registry: Registry,
+    history: SchemaHistory,
     known: HashMap<(String, String), Known>,
     /// Versions and projections in `known`, together.
     cached: usize,
@@ -59,9 +62,20 @@ impl Tables {
     ///
     /// # Errors
     /// [`RegistryError`]: nothing may be delivered without the ordinals that clients already know.
-    pub fn open(destination: &str, mut store: Box<dyn RegistryStore + Send>) -> Result<Self, RegistryError> {
+    pub fn open(
+        destination: &str,
+        mut store: Box<dyn RecordStore + Send>,
+        history: Box<dyn RecordStore + Send>,
+    ) -> Result<Self, RegistryError> {
         let registry = Registry::load(destination, store.as_mut())?;
-        Ok(Self { destination: destination.to_owned(), store, registry, known: HashMap::new(), cached: 0, next_id: 1 })
+        let history = SchemaHistory::open(destination, history);
+        Ok(Self { destination: destination.to_owned(), store, registry, history, known: HashMap::new(), cached: 0, next_id: 1 })
+    }
+
+    /// Without durability: for decoding files, and for tests.
+    pub fn in_memory(destination: &str) -> Self {
+        Self::open(destination, Box::new(MemoryStore::default()), Box::new(MemoryStore::default()))
+            .expect("an empty store is not damaged")
     }
 
     /// The version of the table that this schema is, for a reader that stands at `position`. The same answer for the
@@ -201,15 +215,28 @@ impl Tables {
         self.cached = 0;
     }
 
-    /// Makes every new ordinal durable. Every reader calls it before it hands on the first rows of a version.
-    /// True where there was something to write.
+    /// Makes every new ordinal, and what is new in the schema history, durable. Every reader calls it before it hands on
+    /// the first rows of a version, or a DDL statement. True where there was something to write.
     ///
     /// # Errors
-    /// [`RegistryError`] of the store: the rows must not be handed on.
+    /// [`RegistryError`] of the stores: the rows must not be handed on.
     pub fn commit(&mut self) -> Result<bool, RegistryError> {
         let pending = self.registry.has_pending();
         self.registry.commit(self.store.as_mut())?;
-        Ok(pending)
+        let recorded = self.history.commit()?;
+        Ok(pending || recorded)
+    }
+
+    pub fn destination(&self) -> &str {
+        &self.destination
+    }
+
+    pub fn history(&self) -> &SchemaHistory {
+        &self.history
+    }
+
+    pub fn history_mut(&mut self) -> &mut SchemaHistory {
+        &mut self.history
     }
 
     /// A RENAME COLUMN (or CHANGE) in the log at `point`, found by a reader that stands at `position` right before

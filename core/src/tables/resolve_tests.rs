@@ -1,5 +1,4 @@
 use super::*;
-use crate::tables::MemoryStore;
 use millstream_codec::mysql::schema::ColumnType;
 
 const LONG: u8 = 3;
@@ -19,7 +18,7 @@ fn at(offset: u64) -> Position {
 }
 
 fn tables() -> Tables {
-    Tables::open("main", Box::new(MemoryStore::default())).unwrap()
+    Tables::in_memory("main")
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub struct Group {
     pub gave_up: bool,
     /// Tables with rows in it that nobody wanted (XA only).
     pub unwanted: Vec<(String, String)>,
+    /// Tables with rows in it that cannot be read, and that nobody may pass over.
+    held_tables: Vec<(String, String)>,
     savepoints: Vec<(String, u32)>,
 }
 
@@ -60,6 +62,7 @@ impl Group {
             held_bytes: 0,
             gave_up: false,
             unwanted: Vec::new(),
+            held_tables: Vec::new(),
             savepoints: Vec::new(),
         }
     }
@@ -78,6 +81,14 @@ impl Group {
             ddl: None,
             truncate_to: None,
             open_xa: None::<Arc<[OpenXa]>>,
+            held_tables: self.held_tables.clone(),
+        }
+    }
+
+    /// It changes rows of this table that cannot be read, and must not be passed over.
+    pub fn hold(&mut self, database: &str, table: &str) {
+        if !self.held_tables.iter().any(|(d, t)| d == database && t == table) {
+            self.held_tables.push((database.to_owned(), table.to_owned()));
         }
     }
 

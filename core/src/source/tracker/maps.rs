@@ -12,7 +12,10 @@ pub enum Route {
     /// Nobody wants them.
     Unwanted,
     /// They cannot be read; a notice has said so.
-    Quarantined,
+    Quarantined {
+        /// Who wants them stops before their transaction.
+        holds: bool,
+    },
     Wanted {
         version: Arc<TableVersion>,
         /// Index in the batch of this generation.

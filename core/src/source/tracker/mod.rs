@@ -20,13 +20,16 @@ mod maps;
 mod notice;
 mod outcome;
 mod place;
+mod quarantine;
 mod reread;
 mod routing;
+mod schemas;
 mod statements;
 mod stream;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -34,12 +37,14 @@ use millstream_codec::mysql::checksum::Checksum;
 use millstream_codec::mysql::event::PayloadReader;
 use millstream_codec::mysql::gtid::ExecutedGtids;
 use millstream_codec::mysql::position::FIRST_EVENT_OFFSET;
-use millstream_codec::mysql::schema::TableSchema;
 
 pub use notice::Notice;
+pub use quarantine::{QuarantinePolicies, QuarantinePolicy};
 
+use crate::catalog::{Catalog, ServerFacts, TableDefinition};
 use crate::engine::batch::{Sequence, SourceBatch};
 use crate::engine::interest::InterestSet;
+use crate::history::TableName;
 use crate::position::{OpenXa, Position};
 use crate::source::error::SourceError;
 use crate::source::session::server::Flavour;
@@ -71,6 +76,8 @@ pub struct TrackerConfig {
     /// The largest event, also after decompression.
     pub event_bytes_max: usize,
     pub statement_dml: StatementPolicy,
+    /// What becomes of the rows of a table that cannot be read.
+    pub quarantine: Arc<QuarantinePolicies>,
     /// The number of the first transaction that is read.
     pub first_sequence: Sequence,
 }
@@ -85,6 +92,8 @@ pub struct Connected {
     pub offset: u64,
     /// What was negotiated: events before the first FORMAT_DESCRIPTION may have it.
     pub checksum: Checksum,
+    /// What the meaning of DDL depends on there.
+    pub facts: ServerFacts,
 }
 
 /// What the tracker cannot go on without. Later events wait until it is answered.
@@ -147,15 +156,24 @@ pub struct Tracker {
     group: Option<Group>,
     assembly: Assembly,
     xa: XaLedger,
-    /// What `information_schema` said; `None`: it does not know the table.
-    known_schemas: HashMap<(String, String), Option<TableSchema>>,
+    /// Every table's columns where the reader stands.
+    catalog: Catalog,
+    /// Tables whose columns in the catalog are those of a later place, and whether that was said.
+    assumed: HashMap<TableName, bool>,
+    server_facts: ServerFacts,
+    /// Why the schema history cannot be used.
+    history_damage: Option<String>,
+    /// The history's repairs, and how many of them were looked at.
+    repairs: Arc<AtomicUsize>,
+    repairs_seen: usize,
     /// The table whose schema was read just now, for the TABLE_MAP that waits.
-    just_read: Option<(String, String)>,
+    just_read: Option<TableName>,
     /// Of files: how the events of prepared transactions are checked when they are read again.
     xa_checksums: HashMap<String, Checksum>,
-    quarantined: HashSet<(String, String)>,
-    named_by_number: HashSet<(String, String)>,
-    asked_schema: Option<(String, String)>,
+    quarantined: HashSet<TableName>,
+    named_by_number: HashSet<TableName>,
+    uncertain_told: HashSet<TableName>,
+    asked_schema: Option<TableName>,
     outputs: VecDeque<TrackerOutput>,
     error: Option<SourceError>,
     /// An error was told: nothing goes on before the next connection.
@@ -197,7 +215,7 @@ impl Tracker {
         let counting = if mode == Mode::Files { Counting::ByBytes } else { Counting::ByHeaders };
         let mut stream = Stream::new(Place::new(start.file.clone(), start.offset, counting));
         stream.dialect = Dialect::default();
-        Self {
+        let mut tracker = Self {
             mode,
             tables,
             interest,
@@ -212,11 +230,17 @@ impl Tracker {
             group: None,
             assembly: Assembly::default(),
             xa: XaLedger::new(start.open_xa.clone()),
-            known_schemas: HashMap::new(),
+            catalog: Catalog::new(ServerFacts::default()),
+            assumed: HashMap::new(),
+            server_facts: ServerFacts::default(),
+            history_damage: None,
+            repairs: Arc::default(),
+            repairs_seen: 0,
             just_read: None,
             xa_checksums: HashMap::new(),
             quarantined: HashSet::new(),
             named_by_number: HashSet::new(),
+            uncertain_told: HashSet::new(),
             asked_schema: None,
             outputs: VecDeque::new(),
             error: None,
@@ -229,7 +253,11 @@ impl Tracker {
             stats: TrackerStats::default(),
             position: start,
             config,
+        };
+        if mode == Mode::Live {
+            tracker.seed();
         }
+        tracker
     }
 
     /// Behind the last complete transaction.
@@ -271,6 +299,8 @@ impl Tracker {
         self.stream = Stream::new(place);
         self.stream.checksum = connection.checksum;
         self.stream.dialect.is_mariadb = connection.flavour == Flavour::Mariadb;
+        self.server_facts = connection.facts.clone();
+        self.catalog.set_server(connection.facts.clone());
     }
 
     /// Events as they arrived: `ranges` of `chunk`, each a whole event with its header, without the packet's 0x00.
@@ -289,10 +319,9 @@ impl Tracker {
     }
 
     /// The answer to [`Need::Schema`]; `None` where the server does not know the table.
-    pub fn provide_schema(&mut self, schema: Option<TableSchema>) {
+    pub fn provide_schema(&mut self, definition: Option<TableDefinition>) {
         if let Some(name) = self.asked_schema.take() {
-            self.remember_schema(name.clone(), schema);
-            self.just_read = Some(name);
+            self.learn_schema(name, definition);
         }
     }
 

@@ -23,10 +23,24 @@ pub enum Notice {
     #[error("table {database}.{table} can be delivered again from {position} on")]
     TableReleased { database: String, table: String, position: FilePosition },
 
-    /// MariaDB's binlog cannot tell UUID, INET6, INET4 and VECTOR from binary strings, and the server was no help.
+    /// A statement was not understood, or does not fit what is known of a table.
     #[error(
-        "table {database}.{table}: its binary columns may be UUID, INET6, INET4 or VECTOR, and the server does not \
-         know the table any more: they are delivered as binary at {position}"
+        "the columns of {} are in doubt behind {position} and are read again from the server: {reason}",
+        .tables.join(", ")
+    )]
+    SchemaDoubtful { tables: Vec<String>, position: FilePosition, reason: String },
+
+    /// The schema history begins later than the reader.
+    #[error(
+        "table {database}.{table} at {position}: the schema history does not reach back so far. The columns are those of \
+         later, and fit the log in number and types; their names may have been others"
+    )]
+    SchemaAssumed { database: String, table: String, position: FilePosition },
+
+    /// MariaDB's binlog cannot tell UUID, INET6, INET4 and VECTOR from binary strings, and nothing else was known.
+    #[error(
+        "table {database}.{table}: its binary columns may be UUID, INET6, INET4 or VECTOR, which the log cannot tell, and \
+         no schema of that moment is known: they are delivered as binary at {position}"
     )]
     UncertainTypes { database: String, table: String, position: FilePosition },
 

@@ -95,6 +95,7 @@ impl Tracker {
         self.next_sequence += 1;
         self.stats.transactions += 1;
         stream.maps.bound();
+        self.look_for_repairs(stream);
         self.switch_interest()
     }
 

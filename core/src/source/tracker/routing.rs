@@ -5,17 +5,17 @@ use bytes::Bytes;
 use millstream_codec::mysql::error::EventError;
 use millstream_codec::mysql::event::EventType;
 use millstream_codec::mysql::rows::RowsEvent;
-use millstream_codec::mysql::schema::{ColumnFormat, ColumnSchema, ColumnType, TableSchema};
 use millstream_codec::mysql::server::ServerKind;
-use millstream_codec::mysql::table_map::{ColumnTypeCode, TableMap, table_id_and_name};
+use millstream_codec::mysql::table_map::{TableMap, table_id_and_name};
 
 use super::assembly::NewEvent;
 use super::dispatch::{Current, Flow, damaged};
 use super::group::Shape;
 use super::maps::Route;
+use super::schemas::{Known, may_be_hidden};
 use super::stream::Stream;
 use super::{Mode, Need, Notice, Tracker, TrackerOutput};
-use crate::limits::KNOWN_SCHEMAS_MAX;
+use crate::history::TableName;
 use crate::position::FilePosition;
 use crate::source::error::SourceError;
 
@@ -65,32 +65,41 @@ impl Tracker {
         let kind = if stream.dialect.is_mariadb { ServerKind::Mariadb } else { ServerKind::Mysql };
         let map = match TableMap::parse(current.body, kind) {
             Ok(map) => map,
-            Err(error) if error.concerns_one_table() => return Ok(self.quarantine(name, &place, &error.to_string())),
+            Err(error) if error.concerns_one_table() => return self.give_up(name, &place, &error.to_string()),
             Err(error) => return Err(damaged(&place, &error)),
         };
         let in_log = map.schema();
         let is_certain =
             in_log.as_ref().is_some_and(|schema| !stream.dialect.is_mariadb || !may_be_hidden(schema, &map.formats));
-        let schema = match in_log {
-            Some(schema) if is_certain || self.mode == Mode::Files => schema,
-            None if self.mode == Mode::Files => self.numbered_names(&map, name),
-            in_log => match self.with_known(&map, name) {
-                Known::Schema(schema) => schema,
-                Known::Ask => return Ok(Resolution::Ask),
-                Known::Missing(reason) => match in_log {
-                    Some(schema) => {
-                        let (database, table) = name.clone();
-                        self.notice(Notice::UncertainTypes { database, table, position: place.clone() });
-                        schema
-                    }
-                    None => return Ok(self.quarantine(name, &place, &reason)),
-                },
-            },
+        let known = match in_log {
+            Some(schema) if is_certain => Known::Schema(schema),
+            _ => self.with_known(&map, name),
         };
+        let schema = match (known, map.schema()) {
+            (Known::Schema(schema), _) => schema,
+            (Known::Ask, _) if self.mode == Mode::Live => return Ok(Resolution::Ask),
+            // Nobody to ask, or nobody knows: what the log tells counts.
+            (_, Some(schema)) => {
+                self.tell_uncertain(name, &place);
+                schema
+            }
+            (_, None) if self.mode == Mode::Files => self.numbered_names(&map, name),
+            (Known::Ask, None) => return Ok(Resolution::Ask),
+            (Known::Missing(reason), None) => return self.give_up(name, &place, &reason),
+            (Known::Contradiction(reason), None) => {
+                let destination = self.lock_tables().destination().to_owned();
+                let (database, table) = name;
+                let reason = format!(
+                    "{reason}. Read it anew from here on with: millstream schema repair {destination} {database}.{table}"
+                );
+                return self.give_up(name, &place, &reason);
+            }
+        };
+        self.tell_if_assumed(name, &place);
         let resolved = self.lock_tables().resolve(schema, map.formats, &self.position);
         let version = match resolved {
             Ok(version) => version,
-            Err(error) => return Ok(self.quarantine(name, &place, &error.to_string())),
+            Err(error) => return self.give_up(name, &place, &error.to_string()),
         };
         self.resolved = true;
         if self.quarantined.remove(name) {
@@ -101,59 +110,15 @@ impl Tracker {
         Ok(Resolution::Route(Route::Wanted { version, slot, generation: self.assembly.generation() }))
     }
 
-    /// The schema of the log completed by what the server said; asked once for each TABLE_MAP where that does not fit.
-    fn with_known(&self, map: &TableMap<'_>, name: &(String, String)) -> Known {
-        let is_fresh = self.just_read.as_ref() == Some(name);
-        match self.known_schemas.get(name) {
-            Some(Some(known)) => match map.schema_with(known) {
-                Ok(schema) => Known::Schema(schema),
-                Err(mismatch) if is_fresh => Known::Missing(mismatch.to_string()),
-                Err(_) => Known::Ask,
-            },
-            Some(None) if is_fresh => Known::Missing(
-                "its binlog events have no column names (binlog_row_metadata is not FULL), and the server has no such \
-                 table any more"
-                    .into(),
-            ),
-            Some(None) | None => Known::Ask,
-        }
+    fn give_up(&mut self, name: &TableName, place: &FilePosition, reason: &str) -> Result<Resolution, SourceError> {
+        self.quarantine(name, place, reason).map(Resolution::Route)
     }
 
-    fn quarantine(&mut self, name: &(String, String), position: &FilePosition, reason: &str) -> Resolution {
-        if self.quarantined.insert(name.clone()) {
-            let ((database, table), position) = (name.clone(), position.clone());
-            self.notice(Notice::TableQuarantined { database, table, position, reason: reason.to_owned() });
-        }
-        Resolution::Route(Route::Quarantined)
-    }
-
-    pub(super) fn remember_schema(&mut self, name: (String, String), schema: Option<TableSchema>) {
-        if self.known_schemas.len() >= KNOWN_SCHEMAS_MAX {
-            self.known_schemas.clear();
-        }
-        self.known_schemas.insert(name, schema);
-    }
-
-    /// What a file without column names can be shown as.
-    fn numbered_names(&mut self, map: &TableMap<'_>, name: &(String, String)) -> TableSchema {
-        if self.named_by_number.insert(name.clone()) {
+    fn tell_uncertain(&mut self, name: &TableName, place: &FilePosition) {
+        if self.uncertain_told.insert(name.clone()) {
             let (database, table) = name.clone();
-            self.notice(Notice::NamesUnknown { database, table });
+            self.notice(Notice::UncertainTypes { database, table, position: place.clone() });
         }
-        let names = (1..=map.formats.len()).zip(&map.formats);
-        let known = TableSchema {
-            database: name.0.clone(),
-            table: name.1.clone(),
-            columns: names
-                .map(|(number, format)| ColumnSchema {
-                    name: format!("@{number}"),
-                    column_type: guessed_type(format),
-                    primary_key: 0,
-                })
-                .collect(),
-        };
-        // What the file does tell (signs and character sets of MySQL 8) counts.
-        map.schema_with(&known).unwrap_or(known)
     }
 
     pub(super) fn rows(&mut self, stream: &mut Stream, current: &Current<'_>) -> Result<(), SourceError> {
@@ -191,8 +156,11 @@ impl Tracker {
                 }
                 return Ok(());
             }
-            Route::Quarantined => {
+            Route::Quarantined { holds } => {
                 self.stats.quarantined_events += 1;
+                if *holds {
+                    group.hold(&mapped.database, &mapped.table);
+                }
                 return Ok(());
             }
             Route::Wanted { version, slot, generation } => {
@@ -219,9 +187,15 @@ impl Tracker {
                 Err(error @ EventError::TooLarge { .. }) => {
                     // Only this table is concerned.
                     let name = (mapped.database.clone(), mapped.table.clone());
-                    mapped.route = Route::Quarantined;
+                    let position = place();
                     self.stats.quarantined_events += 1;
-                    self.quarantine(&name, &place(), &error.to_string());
+                    let route = self.quarantine(&name, &position, &error.to_string())?;
+                    if let (Route::Quarantined { holds: true }, Some(group)) = (&route, &mut self.group) {
+                        group.hold(&name.0, &name.1);
+                    }
+                    if let Some(mapped) = stream.maps.find(id) {
+                        mapped.route = route;
+                    }
                     return Ok(());
                 }
                 Err(error) => return Err(damaged(&place(), &error)),
@@ -237,27 +211,6 @@ impl Tracker {
         group.held_bytes += Self::EVENT_ENTRY_BYTES;
         Ok(())
     }
-}
-
-enum Known {
-    Schema(TableSchema),
-    Ask,
-    Missing(String),
-}
-
-/// Could a binary column be one of MariaDB's types that the log cannot express?
-fn may_be_hidden(schema: &TableSchema, formats: &[ColumnFormat]) -> bool {
-    use ColumnTypeCode as T;
-    schema.columns.iter().zip(formats).any(|(column, format)| {
-        matches!(column.column_type, ColumnType::Binary { .. })
-            && match format.type_code {
-                // UUID and INET6; INET4.
-                T::STRING => matches!(format.meta, 16 | 4),
-                // VECTOR: four bytes for each dimension.
-                T::VARCHAR | T::VAR_STRING => format.meta % 4 == 0,
-                _ => false,
-            }
-    })
 }
 
 /// The type as which MariaDB's compressed rows events go on.
@@ -284,36 +237,4 @@ fn unpack(type_code: u8, body: &[u8], bytes_max: usize) -> Result<Bytes, EventEr
     whole.extend_from_slice(head);
     whole.extend_from_slice(event.rows);
     Ok(whole.into())
-}
-
-/// By the format alone, so that nothing of a value is lost.
-fn guessed_type(format: &ColumnFormat) -> ColumnType {
-    use ColumnTypeCode as T;
-    let [low, high] = format.meta.to_le_bytes();
-    let integer = |bytes| ColumnType::Integer { bytes, unsigned: false };
-    match format.type_code {
-        T::TINY => integer(1),
-        T::SHORT => integer(2),
-        T::INT24 => integer(3),
-        T::LONG => integer(4),
-        T::LONGLONG => integer(8),
-        T::FLOAT => ColumnType::Float,
-        T::DOUBLE => ColumnType::Double,
-        T::NEWDECIMAL => ColumnType::Decimal { precision: low, scale: high },
-        T::BIT => ColumnType::Bit { bits: high.saturating_mul(8).saturating_add(low) },
-        T::YEAR => ColumnType::Year,
-        T::DATE | T::NEWDATE => ColumnType::Date,
-        T::TIME | T::TIME2 => ColumnType::Time { digits: low },
-        T::DATETIME | T::DATETIME2 => ColumnType::DateTime { digits: low },
-        T::TIMESTAMP | T::TIMESTAMP2 => ColumnType::Timestamp { digits: low },
-        T::ENUM => ColumnType::Enum { labels: [].into() },
-        T::SET => ColumnType::Set { labels: [].into() },
-        T::JSON => ColumnType::Json,
-        T::GEOMETRY => ColumnType::Geometry,
-        T::VECTOR => ColumnType::Vector,
-        T::VARCHAR | T::VAR_STRING | T::STRING | T::VARCHAR_COMPRESSED => {
-            ColumnType::Text { charset: "utf8mb4".into(), length: u32::from(format.meta) }
-        }
-        _ => ColumnType::Binary { fixed: None },
-    }
 }

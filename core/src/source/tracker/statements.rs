@@ -12,8 +12,7 @@ use super::{Notice, StatementPolicy, Tracker};
 use crate::engine::batch::Ddl;
 use crate::position::FilePosition;
 use crate::source::error::SourceError;
-use crate::source::statement::{DdlStatement, Session, Statement, Touches, classify, excerpt};
-use crate::tables::LogPoint;
+use crate::source::statement::{DdlStatement, Session, Statement, classify, excerpt};
 
 impl Tracker {
     pub(super) fn query(&mut self, stream: &mut Stream, current: &Current<'_>) -> Result<Flow, SourceError> {
@@ -61,12 +60,12 @@ impl Tracker {
                 if ddl.carries_rows {
                     self.statement_dml(&place, query.database.to_string(), excerpt(&sql, &session))?;
                 }
-                self.ddl(stream, current, &query.database, *ddl)?;
+                self.ddl(stream, current, &session, *ddl)?;
             }
             Statement::Unknown(_) => {
                 self.notice(Notice::StatementUnknown { position: place, statement: excerpt(&sql, &session) });
                 let text = excerpt(&sql, &session);
-                self.ddl(stream, current, &query.database, DdlStatement::unknown(text))?;
+                self.ddl(stream, current, &session, DdlStatement::unknown(text))?;
             }
         }
         Ok(Flow::Next)
@@ -113,35 +112,12 @@ impl Tracker {
         &mut self,
         stream: &mut Stream,
         current: &Current<'_>,
-        database: &str,
+        session: &Session<'_>,
         statement: DdlStatement,
     ) -> Result<(), SourceError> {
-        match statement.touches {
-            Touches::Nothing => {}
-            Touches::Unknown => self.known_schemas.clear(),
-            Touches::Listed => {
-                // With lower_case_table_names the log's names may differ in case from the statement's.
-                let touched = |name: &(String, String)| {
-                    let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
-                    statement.tables.iter().any(|(database, table)| same(database, &name.0) && same(table, &name.1))
-                };
-                self.known_schemas.retain(|name, _| !touched(name));
-            }
-        }
-        if statement.touches != Touches::Nothing {
-            // Table maps of the same bytes may mean other columns now.
-            stream.maps.clear();
-        }
-        let is_standalone =
-            self.group.as_ref().is_none_or(|group| matches!(group.shape, Shape::Announced | Shape::Single));
-        if let Some(renames) = statement.renames.as_ref().filter(|_| is_standalone) {
-            let gtid = self.group.as_ref().and_then(|group| group.gtid).map(|gtid| gtid.to_string());
-            let point = LogPoint {
-                gtid: gtid.unwrap_or_default(),
-                incarnation: self.position.incarnation.to_string(),
-                file: stream.place.file.to_string(),
-                offset: current.span.end,
-            };
+        self.follow_ddl(stream, current, &statement, session);
+        if let Some(renames) = statement.renames.as_ref().filter(|_| self.is_standalone()) {
+            let point = self.log_point(stream, current);
             let renamed = self.lock_tables().rename_columns(
                 &renames.database,
                 &renames.table,
@@ -152,7 +128,7 @@ impl Tracker {
             self.resolved |= renamed;
         }
         let ddl = Ddl {
-            database: database.to_owned(),
+            database: session.database.to_owned(),
             statement: statement.text,
             kind: statement.kind,
             tables: statement.tables,

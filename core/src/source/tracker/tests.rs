@@ -15,7 +15,6 @@ use millstream_codec::mysql::gtid::ExecutedGtids;
 use super::*;
 use crate::engine::interest::{ViewId, ViewInterest};
 use crate::filter::{Filter, FilterSpec};
-use crate::tables::MemoryStore;
 use client::Client;
 use log::{FILE, Log};
 
@@ -38,7 +37,7 @@ fn config(hold_bytes_max: usize) -> TrackerConfig {
 }
 
 fn tables() -> Arc<Mutex<Tables>> {
-    Arc::new(Mutex::new(Tables::open("main", Box::new(MemoryStore::default())).unwrap()))
+    Arc::new(Mutex::new(Tables::in_memory("main")))
 }
 
 fn start() -> Position {
