@@ -2,6 +2,7 @@
 //! a file, starts a thread, or reads a clock.
 
 pub mod bridge;
+pub mod catalog;
 pub mod engine;
 pub mod filter;
 pub mod limits;
