@@ -37,6 +37,8 @@ pub struct QueryEvent<'a> {
     pub client_collation: Option<u16>,
     pub connection_collation: Option<u16>,
     pub server_collation: Option<u16>,
+    /// `collation_database`, only where it is another than the default database's own.
+    pub database_collation: Option<u16>,
     /// Number of the transaction that an atomic DDL is (8.0+, MariaDB 10.6+).
     pub ddl_xid: Option<u64>,
     /// Microseconds of the header's timestamp.
@@ -100,6 +102,7 @@ impl<'a> QueryEvent<'a> {
             client_collation: None,
             connection_collation: None,
             server_collation: None,
+            database_collation: None,
             ddl_xid: None,
             microseconds: None,
         };
@@ -128,7 +131,8 @@ impl<'a> QueryEvent<'a> {
                 self.server_collation = Some(reader.u16("server collation")?);
             }
             TIME_ZONE | CATALOG_NZ => drop(reader.u8_bytes("name")?),
-            LC_TIME_NAMES | CHARSET_DATABASE | DEFAULT_COLLATION_FOR_UTF8MB4 | MARIADB_GTID_FLAGS3 => {
+            CHARSET_DATABASE => self.database_collation = Some(reader.u16("database collation")?),
+            LC_TIME_NAMES | DEFAULT_COLLATION_FOR_UTF8MB4 | MARIADB_GTID_FLAGS3 => {
                 reader.u16("value")?;
             }
             TABLE_MAP_FOR_UPDATE | COMMIT_TS | COMMIT_TS2 => drop(reader.u64("value")?),
@@ -179,8 +183,22 @@ impl<'a> QueryEvent<'a> {
 
     /// The name of the statement's character set, where it is told and known.
     pub fn charset(&self) -> Option<&'static str> {
-        self.client_collation.and_then(|number| crate::mysql::collation::charset_name(u64::from(number)))
+        self.client_collation.and_then(named)
     }
+
+    /// The character set of `collation_server`, which a new database has by default.
+    pub fn server_charset(&self) -> Option<&'static str> {
+        self.server_collation.and_then(named)
+    }
+
+    /// The character set of `collation_database`, where the session set it to another than its database's.
+    pub fn database_charset(&self) -> Option<&'static str> {
+        self.database_collation.and_then(named)
+    }
+}
+
+fn named(collation: u16) -> Option<&'static str> {
+    crate::mysql::collation::charset_name(u64::from(collation))
 }
 
 #[cfg(test)]
@@ -239,6 +257,7 @@ mod tests {
         let bytes = body(&status, "", b"BEGIN");
         let event = QueryEvent::parse(EventType::QUERY, &bytes).unwrap();
         assert_eq!(event.charset(), Some("utf8mb4"));
+        assert_eq!((event.server_charset(), event.database_charset()), (Some("utf8mb4"), Some("big5")));
         assert_eq!(event.microseconds, Some(0x030201));
         assert!(event.is_begin());
     }

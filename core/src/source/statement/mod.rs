@@ -2,16 +2,16 @@
 //! a row change that was logged as a statement, or nothing.
 //!
 //! Cheap for what is frequent (BEGIN, COMMIT), tolerant for the rest. A statement that is not understood is said to be
-//! so ([`Statement::Unknown`]); it is never taken for harmless. The full DDL parser of the schema history will stand
-//! beside [`ddl`]: what is found here is only which tables a statement touches, and plain renames of columns.
+//! so ([`Statement::Unknown`]); it is never taken for harmless. DDL is parsed by [`ddl`], as far as it says what columns,
+//! keys, names and character sets tables have; [`catalog`](crate::catalog) applies it.
 
-mod ddl;
+pub mod ddl;
 mod token;
 
 pub use ddl::{ColumnRenames, DdlStatement, Touches};
-pub use token::Dialect;
+pub use token::{Dialect, SqlMode};
 
-use millstream_codec::mysql::event::Xid;
+use millstream_codec::mysql::event::{QueryEvent, Xid};
 use millstream_codec::mysql::value::charset;
 use token::{Token, Tokens};
 
@@ -54,6 +54,27 @@ pub struct Session<'a> {
     pub database: &'a str,
     /// Name of its character set, where it is known.
     pub charset: Option<&'a str>,
+    /// What its definitions mean: see [`SqlMode`].
+    pub sql_mode: SqlMode,
+    /// The character set of `collation_server`, which a new database has by default.
+    pub server_charset: Option<&'a str>,
+    /// The character set of `collation_database`, where the session set it to another than its database's.
+    pub database_charset: Option<&'a str>,
+}
+
+impl<'a> Session<'a> {
+    /// The session of an event's statement, on a server of this dialect.
+    pub fn of(query: &'a QueryEvent<'_>, dialect: Dialect) -> Self {
+        let sql_mode = SqlMode(query.sql_mode.unwrap_or(0));
+        Self {
+            dialect: dialect.with_sql_mode(sql_mode.0),
+            database: &query.database,
+            charset: query.charset(),
+            sql_mode,
+            server_charset: query.server_charset(),
+            database_charset: query.database_charset(),
+        }
+    }
 }
 
 /// Never fails: see [`Statement::Unknown`].

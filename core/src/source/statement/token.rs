@@ -17,15 +17,33 @@ pub struct Dialect {
     pub server_version: u32,
 }
 
-/// Bits of `sql_mode` in QUERY events, of both servers.
-const ANSI_QUOTES: u64 = 1 << 2;
-const NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
+/// The bits of `sql_mode` as QUERY events have them, which are the same for both servers as far as they are used here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SqlMode(pub u64);
+
+impl SqlMode {
+    pub const REAL_AS_FLOAT: Self = Self(1 << 0);
+    pub const ANSI_QUOTES: Self = Self(1 << 2);
+    /// MariaDB: VARCHAR2, NUMBER, RAW, CLOB; DATE is DATETIME, BLOB is LONGBLOB.
+    pub const ORACLE: Self = Self(1 << 9);
+    /// MySQL to 5.7, MariaDB: TIMESTAMP is DATETIME.
+    pub const MAXDB: Self = Self(1 << 12);
+    pub const NO_BACKSLASH_ESCAPES: Self = Self(1 << 20);
+    pub const STRICT_TRANS_TABLES: Self = Self(1 << 21);
+    pub const STRICT_ALL_TABLES: Self = Self(1 << 22);
+
+    /// Is this bit (or one of these) set?
+    pub const fn has(self, bits: Self) -> bool {
+        self.0 & bits.0 != 0
+    }
+}
 
 impl Dialect {
     pub fn with_sql_mode(self, sql_mode: u64) -> Self {
+        let mode = SqlMode(sql_mode);
         Self {
-            ansi_quotes: sql_mode & ANSI_QUOTES != 0,
-            no_backslash_escapes: sql_mode & NO_BACKSLASH_ESCAPES != 0,
+            ansi_quotes: mode.has(SqlMode::ANSI_QUOTES),
+            no_backslash_escapes: mode.has(SqlMode::NO_BACKSLASH_ESCAPES),
             ..self
         }
     }

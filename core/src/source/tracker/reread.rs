@@ -83,7 +83,7 @@ impl Tracker {
             T::QUERY | T::QUERY_COMPRESSED => {
                 let query = QueryEvent::parse(current.header.type_code, current.body).map_err(corrupt)?;
                 let statement = query.statement(self.config.event_bytes_max).map_err(corrupt)?;
-                let session = Session { dialect: stream.dialect, database: &query.database, charset: query.charset() };
+                let session = Session::of(&query, stream.dialect);
                 self.reread_statement(classify(&statement, &session), &place)?;
             }
             T::XA_PREPARE => {

@@ -24,11 +24,7 @@ impl Tracker {
             return Ok(Flow::Next);
         }
         let sql = query.statement(self.config.event_bytes_max).map_err(corrupt)?;
-        let session = Session {
-            dialect: stream.dialect.with_sql_mode(query.sql_mode.unwrap_or(0)),
-            database: &query.database,
-            charset: query.charset(),
-        };
+        let session = Session::of(&query, stream.dialect);
         match classify(&sql, &session) {
             Statement::Begin => self.begin_statement(stream, current, Shape::Transaction),
             Statement::XaStart(xid) => self.begin_statement(stream, current, Shape::Xa(xid)),

@@ -105,7 +105,7 @@ fn tables_that_are_filled_when_they_are_created() {
 #[test]
 fn ansi_quotes_make_names() {
     let dialect = Dialect { ansi_quotes: true, ..Dialect::default() };
-    let session = Session { dialect, database: "own", charset: None };
+    let session = Session { dialect, database: "own", ..Session::default() };
     let Statement::Ddl(ddl) = classify(br#"DROP TABLE "a"."b c""#, &session) else { panic!("not DDL") };
     assert_eq!(ddl.tables, [("a".to_owned(), "b c".to_owned())]);
 }

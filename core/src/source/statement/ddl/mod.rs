@@ -325,5 +325,4 @@ fn alter_table(tokens: &mut Tokens<'_>) -> DdlStatement {
 }
 
 #[cfg(test)]
-#[path = "ddl_tests.rs"]
 mod tests;
