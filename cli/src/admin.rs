@@ -22,6 +22,24 @@ struct Refusal {
 /// # Errors
 /// No answer, or one that says no, with the server's own words.
 pub fn get(arguments: &AdminArguments, path: &str) -> Result<String, Failure> {
+    ask(arguments, path, |agent, url| agent.get(url).call())
+}
+
+/// The body of the answer to `POST path`, which changes something.
+///
+/// # Errors
+/// As [`get`].
+pub fn post(arguments: &AdminArguments, path: &str) -> Result<String, Failure> {
+    ask(arguments, path, |agent, url| agent.post(url).header("Content-Type", "application/json").send_empty())
+}
+
+type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+
+fn ask(
+    arguments: &AdminArguments,
+    path: &str,
+    send: impl FnOnce(&ureq::Agent, &str) -> Answer,
+) -> Result<String, Failure> {
     let address = with_port(&arguments.admin);
     let url = format!("http://{address}{path}");
     let agent: ureq::Agent =
@@ -30,7 +48,7 @@ pub fn get(arguments: &AdminArguments, path: &str) -> Result<String, Failure> {
         let hint = "is millstreamd running there, and is this its admin port? (--admin, MILLSTREAM_ADMIN)";
         Failure::new(Exit::Unreachable, anyhow::anyhow!("cannot ask {address}: {error} ({hint})"))
     };
-    let mut answer = agent.get(&url).call().map_err(unreachable)?;
+    let mut answer = send(&agent, &url).map_err(unreachable)?;
     let status = answer.status();
     let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string().map_err(unreachable)?;
     if status.is_success() {

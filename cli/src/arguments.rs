@@ -55,6 +55,12 @@ pub enum SchemaCommand {
     /// Print the table's .capnp file, to generate code from
     #[command(after_long_help = SCHEMA_EXAMPLES)]
     Export(SchemaArguments),
+    /// Print what the schema history knows of a table: its columns by place in the log
+    #[command(after_long_help = SCHEMA_EXAMPLES)]
+    History(SchemaArguments),
+    /// Have the server read a table's columns again from its source, where the log and the schema history disagree
+    #[command(after_long_help = REPAIR_EXAMPLES)]
+    Repair(SchemaArguments),
 }
 
 const TAIL_EXAMPLES: &str = "\
@@ -90,6 +96,17 @@ Examples:
   millstream status
   millstream status --admin db7:7441
   millstream status --json | jq '.destinations[].lag_us'";
+
+const REPAIR_EXAMPLES: &str = "\
+A table is quarantined when its rows in the log do not fit the columns that are known of it: it was changed without a trace
+in the log (SET sql_log_bin = 0, another server), or the schema history is damaged. `millstream status` shows it, with both
+sides. Repair takes the columns that the source has now, to count from the first row that could not be read; rows must fit
+them. A damaged history is put aside, and begun anew. Rows that were passed over meanwhile (policy \"skip\") do not come
+again.
+
+Examples:
+  millstream schema repair shop.orders
+  millstream schema repair shop.orders --destination main --admin db7:7441";
 
 const SCHEMA_EXAMPLES: &str = "\
 Examples:

@@ -69,6 +69,7 @@ impl Run {
                 StatementDml::Fail => StatementPolicy::Halt,
                 StatementDml::Warn => StatementPolicy::Skip,
             },
+            quarantine: Arc::default(),
             first_sequence: 1,
         };
         let printer = Printer { format: arguments.format, style: Style::of_stdout() };
@@ -176,6 +177,8 @@ impl Run {
                 self.warn(&notice.to_string());
             }
             Notice::UncertainTypes { .. }
+            | Notice::SchemaDoubtful { .. }
+            | Notice::SchemaAssumed { .. }
             | Notice::UnknownEventSkipped { .. }
             | Notice::StatementUnknown { .. }
             | Notice::Incomplete { .. } => self.warn(&notice.to_string()),

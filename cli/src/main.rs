@@ -33,6 +33,8 @@ fn main() -> std::process::ExitCode {
         Command::Decode(arguments) => decode::run(arguments),
         Command::Schema { command: SchemaCommand::Show(arguments) } => schema::show(arguments),
         Command::Schema { command: SchemaCommand::Export(arguments) } => schema::export(arguments),
+        Command::Schema { command: SchemaCommand::History(arguments) } => schema::history(arguments),
+        Command::Schema { command: SchemaCommand::Repair(arguments) } => schema::repair(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Check(arguments) => check::run(arguments),
     };

@@ -1,4 +1,4 @@
-//! `schema show` and `schema export`.
+//! `schema show`, `schema export`, `schema history` and `schema repair`.
 
 use serde::Deserialize;
 
@@ -49,6 +49,37 @@ pub fn show(arguments: &SchemaArguments) -> Result<Exit, Failure> {
     match arguments.json {
         true => print(&body),
         false => print(&render(&admin::parse(&body)?, Style::of_stdout())),
+    }
+}
+
+pub fn history(arguments: &SchemaArguments) -> Result<Exit, Failure> {
+    #[derive(Deserialize)]
+    struct History {
+        versions: Vec<String>,
+    }
+    let body = admin::get(&arguments.admin, &format!("{}/history", path(arguments)))?;
+    if arguments.json {
+        return print(&body);
+    }
+    let history: History = admin::parse(&body)?;
+    match history.versions.is_empty() {
+        // Usual where the log tells the columns itself.
+        true => {
+            print("nothing is recorded: the log tells this table's columns itself, or none of its rows has passed\n")
+        }
+        false => print(&(history.versions.join("\n") + "\n")),
+    }
+}
+
+pub fn repair(arguments: &SchemaArguments) -> Result<Exit, Failure> {
+    #[derive(Deserialize)]
+    struct Repaired {
+        repaired: String,
+    }
+    let body = admin::post(&arguments.admin, &format!("{}/repair", path(arguments)))?;
+    match arguments.json {
+        true => print(&body),
+        false => print(&(admin::parse::<Repaired>(&body)?.repaired + "\n")),
     }
 }
 

@@ -59,6 +59,7 @@ fn tell(notice: &Notice, retry_told: &Mutex<Option<Instant>>) {
             }
         }
         Notice::Subscribed { .. } if retry_told.take().is_some() => eprintln!("{} {notice}", note_label()),
+        Notice::FromServer { .. } => eprintln!("{} {notice}", warning_label()),
         Notice::Waiting { .. } | Notice::Redirected { .. } => eprintln!("{} {notice}", note_label()),
         _ if stderr().is_terminal() => eprintln!("{} {notice}", note_label()),
         _ => {}

@@ -24,6 +24,12 @@ pub enum Notice {
     Redirected {
         servers: Vec<String>,
     },
+    /// The server has something to tell that ends nothing: a pattern that matches no table.
+    FromServer {
+        /// Stable: docs/protocol.md lists them.
+        code: String,
+        message: String,
+    },
     /// Tried again after the pause.
     Retrying {
         reason: String,
@@ -42,6 +48,7 @@ impl fmt::Display for Notice {
                 write!(formatter, "another client has this subscription; standing by at {address}")
             }
             Self::Redirected { servers } => write!(formatter, "redirected to {}", servers.join(", ")),
+            Self::FromServer { message, .. } => formatter.write_str(message),
             Self::Retrying { reason, pause } => {
                 write!(formatter, "{reason}; next attempt in {} ms", pause.as_millis())
             }

@@ -37,6 +37,10 @@ pub(crate) enum Event {
     },
     /// Another connection has the subscription; this one takes over when that goes.
     Waiting,
+    Notice {
+        code: String,
+        message: String,
+    },
     Subscribed {
         epoch: u64,
         position: Position,
@@ -332,6 +336,7 @@ impl Connection {
                 self.committed_sequence = 0;
                 self.push(Event::RolledBack { position });
             }
+            ServerMessage::Notice { code, message } => self.push(Event::Notice { code, message }),
             ServerMessage::SchemaBreak { table, field, ordinal, reason } => {
                 self.push(Event::Failed(ClientError::SchemaBreak { table, field, ordinal, reason }));
             }

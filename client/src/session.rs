@@ -450,6 +450,7 @@ impl Session {
                     self.config.notify(Notice::Redirected { servers });
                 }
             }
+            Event::Notice { code, message } => self.config.notify(Notice::FromServer { code, message }),
             Event::Failed(error) => self.fail(error, now)?,
         }
         Ok(None)

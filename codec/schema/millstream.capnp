@@ -87,6 +87,7 @@ struct ServerMessage {
     redirect @9 :List(Text);      # addresses of the servers to ask instead
     waiting @10 :Void;            # standby: another connection has this subscription
     rolledBack @11 :Position;     # answer to rollback: what follows starts behind this position
+    notice @12 :Notice;           # for people; nothing ends by it
   }
 }
 
@@ -233,6 +234,11 @@ struct Heartbeat {
   position @1 :Position;          # set when nothing is outstanding: what was filtered moves the position too
   serverTimeUs @2 :Int64;
   sourceLagUs @3 :Int64;          # -1: not known
+}
+
+struct Notice {
+  code @0 :Text;                  # stable, machine-readable: docs/protocol.md lists them
+  message @1 :Text;
 }
 
 struct Error {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use millstream_codec::wire::layout::Layout;
 use millstream_core::bridge::{CoreStatus, SourceStatus};
 use millstream_core::engine::shared::Destination;
+use millstream_core::history::TableName;
 use millstream_core::metrics::{SharedCoreMetrics, SourceMetrics, StageHistograms};
 use millstream_core::position::Position;
 
@@ -36,8 +37,13 @@ pub trait DestinationView: Send + Sync {
     /// The newest layout, with all columns; `None` until a change of the table has passed.
     fn layout(&self, database: &str, table: &str) -> Option<Arc<Layout>>;
     /// Asks for the layout of a table of which no change has passed; `take_preview` has the answer soon.
-    fn ask_preview(&self, database: &str, table: &str);
-    fn take_preview(&self, database: &str, table: &str) -> Option<Result<Arc<Layout>, String>>;
+    fn ask_preview(&self, table: &TableName);
+    fn take_preview(&self, table: &TableName) -> Option<Result<Arc<Layout>, String>>;
+    /// Asks for the table's columns to be read again from the source; `take_repair` tells what came of it.
+    fn ask_repair(&self, table: &TableName);
+    fn take_repair(&self, table: &TableName) -> Option<Result<String, String>>;
+    /// What the schema history knows of a table: a line for each place where it changed.
+    fn history(&self, table: &TableName) -> Vec<String>;
 }
 
 impl DestinationView for Destination {
@@ -65,12 +71,24 @@ impl DestinationView for Destination {
         lock(&self.tables).layout_of(database, table).map(|version| version.layout.clone())
     }
 
-    fn ask_preview(&self, database: &str, table: &str) {
-        Destination::ask_preview(self, database, table);
+    fn ask_preview(&self, table: &TableName) {
+        self.ask(&self.previews, table.clone());
     }
 
-    fn take_preview(&self, database: &str, table: &str) -> Option<Result<Arc<Layout>, String>> {
-        Destination::take_preview(self, database, table)
+    fn take_preview(&self, table: &TableName) -> Option<Result<Arc<Layout>, String>> {
+        self.previews.take(table)
+    }
+
+    fn ask_repair(&self, table: &TableName) {
+        self.ask(&self.repairs, table.clone());
+    }
+
+    fn take_repair(&self, table: &TableName) -> Option<Result<String, String>> {
+        self.repairs.take(table)
+    }
+
+    fn history(&self, table: &TableName) -> Vec<String> {
+        lock(&self.tables).history().describe(table)
     }
 }
 
@@ -200,10 +218,23 @@ pub(crate) mod tests {
             let met = self.layouts.iter().map(|layout| (layout.database.clone(), layout.table.clone()));
             met.chain([("shop".to_owned(), "unmet".to_owned())]).collect()
         }
-        fn ask_preview(&self, _database: &str, _table: &str) {}
+        fn ask_preview(&self, _table: &TableName) {}
 
-        fn take_preview(&self, database: &str, table: &str) -> Option<Result<Arc<Layout>, String>> {
+        fn take_preview(&self, (database, table): &TableName) -> Option<Result<Arc<Layout>, String>> {
             Some(Err(format!("there is no table {database}.{table} on the source")))
+        }
+
+        fn ask_repair(&self, _table: &TableName) {}
+
+        fn take_repair(&self, (database, table): &TableName) -> Option<Result<String, String>> {
+            Some(match table.as_str() {
+                "unmet" => Err(format!("there is no table {database}.{table} on the source")),
+                _ => Ok(format!("{database}.{table} was read again: 1 column")),
+            })
+        }
+
+        fn history(&self, _table: &TableName) -> Vec<String> {
+            vec!["binlog.000042:4  Snapshot 1 column".to_owned()]
         }
 
         fn layout(&self, database: &str, table: &str) -> Option<Arc<Layout>> {

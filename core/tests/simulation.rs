@@ -131,6 +131,7 @@ impl History {
                     })),
                     truncate_to: None,
                     open_xa: None,
+                    held_tables: Vec::new(),
                 }
             })
             .collect();

@@ -68,6 +68,7 @@ async fn follow(config: SourceConfig, start: Start, transactions: u64) -> Result
         hold_bytes_max: 64 << 20,
         event_bytes_max: usize::try_from(config.event_bytes_max).unwrap_or(usize::MAX),
         statement_dml: StatementPolicy::Halt,
+        quarantine: Arc::default(),
         first_sequence: 1,
     };
     let mut feed = SourceFeed::open(config, start, tracker, Arc::new(Mutex::new(tables)), interest).await?;

@@ -17,12 +17,12 @@ use millstream_core::engine::shared::Destination;
 use millstream_core::limits;
 use millstream_core::metrics::SharedCoreMetrics;
 use millstream_core::source::config::SourceConfig;
-use millstream_core::source::tracker::{StatementPolicy, TrackerConfig};
+use millstream_core::source::tracker::{QuarantinePolicies, StatementPolicy, TrackerConfig};
 
 use crate::connection;
 use crate::live::{self, Sink};
 use crate::nudge;
-use crate::preview;
+use crate::questions;
 use crate::tasks::{spawn, spawn_vital};
 use crate::worker::{HomeItem, LiveItem, PasswordCheck, Worker};
 
@@ -33,6 +33,7 @@ pub struct DestinationConfig {
     pub hold_bytes_max: usize,
     pub event_bytes_max: usize,
     pub statement_dml: StatementPolicy,
+    pub quarantine: Arc<QuarantinePolicies>,
 }
 
 impl DestinationConfig {
@@ -42,6 +43,7 @@ impl DestinationConfig {
             hold_bytes_max: self.hold_bytes_max,
             event_bytes_max: self.event_bytes_max,
             statement_dml: self.statement_dml,
+            quarantine: self.quarantine.clone(),
             first_sequence,
         }
     }
@@ -281,7 +283,7 @@ async fn run_worker(part: WorkerPart, link: CoreLink) {
             let shard = Box::new(Shard::new(0, 1, part.shared.tables.clone()));
             let sink = Sink::Here { worker: worker.clone(), destination, shard };
             spawn_vital("live", live::run(part.clone(), 1, sink));
-            spawn_vital("preview", preview::run(part.clone()));
+            spawn_vital("questions", questions::run(part.clone()));
         }
     }
     for ((destination, part), rings) in config.destinations.iter().enumerate().zip(rings) {
@@ -305,7 +307,7 @@ async fn run_source(config: Arc<EngineConfig>, rings: SourceRings, up: mpsc::Sen
     let workers = u16::try_from(config.worker_cores.len()).unwrap_or(u16::MAX);
     for (part, rings) in config.destinations.iter().zip(rings) {
         spawn_vital("live", live::run(part.clone(), workers, Sink::Rings(rings)));
-        spawn_vital("preview", preview::run(part.clone()));
+        spawn_vital("questions", questions::run(part.clone()));
     }
     let _ = up.send(Ok(()));
     while !config.stopping.load(Ordering::Acquire) {

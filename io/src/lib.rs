@@ -8,7 +8,7 @@ mod connection;
 pub mod engine;
 mod live;
 pub mod nudge;
-mod preview;
+mod questions;
 pub mod source;
 mod tasks;
 pub mod worker;

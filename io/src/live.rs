@@ -10,13 +10,17 @@ use glommio::timer::sleep;
 use millstream_core::engine::batch::{Sequence, SourceBatch};
 use millstream_core::engine::ring::RingSender;
 use millstream_core::engine::shard::Shard;
-use millstream_core::engine::shared::Destination;
+use millstream_core::engine::shared::{Destination, lock};
+use millstream_core::history::Snapshot;
 use millstream_core::limits;
 use millstream_core::position::Position;
+use millstream_core::source::config::HostPort;
 use millstream_core::source::error::{Disposition, SourceError};
 use millstream_core::source::start::Start;
 
 use crate::engine::DestinationConfig;
+use crate::source::connection::Connector;
+use crate::source::schema::SchemaReader;
 use crate::source::{LinkChange, SourceFeed};
 use crate::worker::{LiveItem, Worker};
 
@@ -123,8 +127,28 @@ async fn stream(
     let interest = shared.interest();
     let mut interest_version = interest.version;
     let tracker = config.tracker_config(workers, *sequence + 1);
+    // A place that follows from where we stood needs none: the log told of every change.
+    let before = match start {
+        Start::Latest => snapshot(config, &config.source.servers).await,
+        _ => None,
+    };
     let mut feed =
         SourceFeed::open(config.source.clone(), start.clone(), tracker, shared.tables.clone(), interest).await?;
+    if let Some(before) = before
+        && let Some(server) = feed.server_address()
+        && let Some(after) = snapshot(config, std::slice::from_ref(server)).await
+    {
+        let agreed = Snapshot::agreed(&before, after);
+        tracing::info!(
+            destination = %shared.name,
+            tables = agreed.tables.len(),
+            doubtful = agreed.doubtful.len(),
+            "the tables' columns were read from information_schema"
+        );
+        let mut tables = lock(&shared.tables);
+        tables.history_mut().snapshot(feed.position(), agreed);
+        tables.commit().map_err(|error| SourceError::Registry(error.to_string()))?;
+    }
     *start = Start::Position(feed.position().clone());
     sink.started(Arc::new(feed.position().clone()), *sequence).await;
     shared.set_halted(None);
@@ -177,6 +201,21 @@ async fn stream(
         sink.batch(shared, batch).await;
         glommio::yield_if_needed().await;
     }
+}
+
+/// All tables of the first server that answers; `None` where nobody needs them, or none answers. Rows of tables that
+/// are not in it make us ask for these one by one.
+async fn snapshot(config: &DestinationConfig, servers: &[HostPort]) -> Option<Snapshot> {
+    let connector = Connector::new(config.source.clone()).ok()?;
+    for server in servers {
+        match SchemaReader::new(connector.clone()).snapshot(server, &config.shared.allowed).await {
+            Ok(snapshot) => return snapshot,
+            Err(error) => {
+                tracing::debug!(destination = %config.shared.name, %server, "no snapshot of the tables: {error}");
+            }
+        }
+    }
+    None
 }
 
 fn poll_interest(shared: &Destination, version: u64, cx: &mut Context<'_>) -> Poll<()> {

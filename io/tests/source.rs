@@ -169,10 +169,7 @@ impl Drop for Server {
 fn run<T: 'static>(task: impl Future<Output = T>) -> T {
     // The preempt timer stays at its default, as in the engine: with a short one an executor can fall asleep before its
     // first task has run, and nothing can wake it then.
-    let executor = glommio::LocalExecutorBuilder::default()
-        .ring_depth(128)
-        .make()
-        .expect("an executor");
+    let executor = glommio::LocalExecutorBuilder::default().ring_depth(128).make().expect("an executor");
     executor.run(async {
         let awake = glommio::spawn_local(millstream_io::nudge::keep_awake());
         let result = task.await;
@@ -190,6 +187,7 @@ async fn open(config: SourceConfig, start: Start) -> Result<SourceFeed, SourceEr
         hold_bytes_max: 256 << 20,
         event_bytes_max: 1 << 30,
         statement_dml: StatementPolicy::Halt,
+        quarantine: Arc::default(),
         first_sequence: 1,
     };
     SourceFeed::open(config, start, tracker, Arc::new(Mutex::new(tables)), interest).await

@@ -18,7 +18,7 @@ use millstream_core::engine::shared::Destination;
 use millstream_core::filter::{Filter, FilterSpec};
 use millstream_core::limits;
 use millstream_core::metrics::SharedCoreMetrics;
-use millstream_core::source::tracker::StatementPolicy;
+use millstream_core::source::tracker::{QuarantinePolicies, StatementPolicy};
 use millstream_core::tables::Tables;
 use millstream_io::engine::{DestinationConfig, Engine, EngineConfig};
 use millstream_io::worker::PasswordCheck;
@@ -57,6 +57,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             ..FilterSpec::default()
         };
         let allowed = Filter::compile(&allowed).with_context(|| format!("destination '{}'", destination.name))?;
+        let mut quarantine = QuarantinePolicies::default();
+        for rule in &destination.quarantine {
+            let tables = FilterSpec { include: rule.tables.clone(), ..FilterSpec::default() };
+            let tables = Filter::compile(&tables).with_context(|| format!("destination '{}'", destination.name))?;
+            quarantine.rules.push((tables, rule.policy));
+        }
         let cursors = book.of_destination(&destination.name);
         let shared = Destination::new(
             destination.name.as_str().into(),
@@ -75,6 +81,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
                 StatementDml::Halt => StatementPolicy::Halt,
                 StatementDml::Skip => StatementPolicy::Skip,
             },
+            quarantine: Arc::new(quarantine),
         }));
     }
 

@@ -327,17 +327,39 @@ impl Start {
 /// What a server sends, but for batches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerMessage {
-    Welcome { protocol_version: u16, server_version: String, server_id: String },
-    Subscribed { epoch: u64, position: Position, token: Vec<u8> },
+    Welcome {
+        protocol_version: u16,
+        server_version: String,
+        server_id: String,
+    },
+    Subscribed {
+        epoch: u64,
+        position: Position,
+        token: Vec<u8>,
+    },
     Layout(Box<Layout>),
-    Acked { epoch: u64, sequence: u64, position: Position },
-    SchemaBreak { table: String, field: String, ordinal: u16, reason: String },
+    Acked {
+        epoch: u64,
+        sequence: u64,
+        position: Position,
+    },
+    SchemaBreak {
+        table: String,
+        field: String,
+        ordinal: u16,
+        reason: String,
+    },
     Heartbeat(Box<Heartbeat>),
     Error(ErrorMessage),
     Pong(u64),
     Redirect(Vec<String>),
     Waiting,
     RolledBack(Position),
+    /// For people: nothing ends by it.
+    Notice {
+        code: String,
+        message: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -408,6 +430,11 @@ impl ServerMessage {
             Self::Redirect(addresses) => set_texts(root.init_redirect(list_len(addresses)), addresses),
             Self::Waiting => root.set_waiting(()),
             Self::RolledBack(position) => position.write(root.init_rolled_back()),
+            Self::Notice { code, message } => {
+                let mut builder = root.init_notice();
+                builder.set_code(code.as_str());
+                builder.set_message(message.as_str());
+            }
         }
         framed(&message)
     }
@@ -478,6 +505,10 @@ impl ServerMessage {
             Which::Redirect(addresses) => Self::Redirect(texts(addresses?)?),
             Which::Waiting(()) => Self::Waiting,
             Which::RolledBack(position) => Self::RolledBack(Position::read(position?)?),
+            Which::Notice(notice) => {
+                let notice = notice?;
+                Self::Notice { code: text(notice.get_code()?)?, message: text(notice.get_message()?)? }
+            }
         }))
     }
 }

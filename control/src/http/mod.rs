@@ -1,5 +1,5 @@
-//! HTTP for operators and tools: metrics, health, status, table layouts. Read-only, without a password: it listens
-//! on loopback by default, and docs/operations.md says what to put before it elsewhere.
+//! HTTP for operators and tools: metrics, health, status, table layouts, and the repair of a table's schema. Without a
+//! password: it listens on loopback by default, and docs/operations.md says what to put before it elsewhere.
 //!
 //! Every connection carries one request and has a deadline, and there are at most [`CONNECTIONS_MAX`] of them, so that
 //! no peer can hold memory or time. No answer waits for a worker core or for a disk.
@@ -16,7 +16,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::metrics::{Process, render};
 use crate::state::SharedState;
@@ -43,12 +43,14 @@ pub(crate) fn routes(state: Arc<SharedState>) -> Router {
         .route("/api/v1/destinations/{destination}/tables", get(tables::list))
         .route("/api/v1/destinations/{destination}/tables/{database}/{table}", get(tables::layout))
         .route("/api/v1/destinations/{destination}/tables/{database}/{table}/schema.capnp", get(tables::schema))
+        .route("/api/v1/destinations/{destination}/tables/{database}/{table}/history", get(tables::history))
+        .route("/api/v1/destinations/{destination}/tables/{database}/{table}/repair", post(tables::repair))
         .fallback(unknown)
         .with_state(state)
 }
 
 const INDEX: &str = "\
-Millstream, admin interface. Everything here is read-only.
+Millstream, admin interface. Everything here is read-only, except for repair.
 
 /metrics                                                       Prometheus text
 /healthz                                                       200 while the process works
@@ -57,6 +59,9 @@ Millstream, admin interface. Everything here is read-only.
 /api/v1/destinations/{destination}/tables                      JSON: tables that the stream knows
 /api/v1/destinations/{destination}/tables/{db}/{table}         JSON: how a row lies in its Cap'n Proto struct
 /api/v1/destinations/{destination}/tables/{db}/{table}/schema.capnp
+/api/v1/destinations/{destination}/tables/{db}/{table}/history  JSON: its columns by place in the log
+POST .../tables/{db}/{table}/repair                            reads its columns again from the source; with the header
+                                                               Content-Type: application/json
 ";
 
 async fn index() -> Response {

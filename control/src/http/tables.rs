@@ -1,28 +1,30 @@
-//! Table layouts, for tools and for people who want the `.capnp` file.
+//! Tables: layouts, for tools and for people who want the `.capnp` file; what is known of their past; repairs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{Response, StatusCode};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Response, StatusCode};
 use millstream_codec::wire::layout::{Layout, LayoutColumn};
+use millstream_core::history::TableName;
 use serde::Serialize;
 
 use super::answer;
 use crate::state::{DestinationView, SharedState};
 
 /// How long the source has to tell about a table.
-const PREVIEW_PATIENCE: Duration = Duration::from_secs(5);
-const PREVIEW_POLL: Duration = Duration::from_millis(10);
+const SOURCE_PATIENCE: Duration = Duration::from_secs(5);
+const SOURCE_POLL: Duration = Duration::from_millis(10);
 
 #[derive(Serialize)]
 struct Tables {
-    tables: Vec<TableName>,
+    tables: Vec<ListedTable>,
 }
 
 #[derive(Serialize)]
-struct TableName {
+struct ListedTable {
     database: String,
     table: String,
     /// `None`: known from before, and no change of it has passed since this start.
@@ -64,7 +66,7 @@ pub async fn list(State(state): State<Arc<SharedState>>, Path(destination): Path
     };
     let tables = view.tables().into_iter().map(|(database, table)| {
         let version = view.layout(&database, &table).map(|layout| layout.version);
-        TableName { database, table, version }
+        ListedTable { database, table, version }
     });
     answer::json(&Tables { tables: tables.collect() })
 }
@@ -111,18 +113,69 @@ async fn find_layout(
     if let Some(layout) = view.layout(database, table) {
         return Ok(layout);
     }
-    view.ask_preview(database, table);
-    let deadline = Instant::now() + PREVIEW_PATIENCE;
+    let name = (database.to_owned(), table.to_owned());
+    view.ask_preview(&name);
+    answered(&name, || view.take_preview(&name)).await
+}
+
+/// Waits for what the source core finds out about a table.
+async fn answered<T>(
+    (database, table): &TableName,
+    take: impl Fn() -> Option<Result<T, String>>,
+) -> Result<T, Refusal> {
+    let deadline = Instant::now() + SOURCE_PATIENCE;
     loop {
-        match view.take_preview(database, table) {
-            Some(Ok(layout)) => return Ok(layout),
+        match take() {
+            Some(Ok(found)) => return Ok(found),
             Some(Err(reason)) => return Err(answer::error(StatusCode::NOT_FOUND, &reason)),
             None if Instant::now() >= deadline => {
                 let reason = format!("the source did not tell about {database}.{table} in time; try again");
                 return Err(answer::error(StatusCode::GATEWAY_TIMEOUT, &reason));
             }
-            None => tokio::time::sleep(PREVIEW_POLL).await,
+            None => tokio::time::sleep(SOURCE_POLL).await,
         }
+    }
+}
+
+/// What the schema history knows of a table.
+pub async fn history(
+    State(state): State<Arc<SharedState>>,
+    Path((destination, database, table)): Path<(String, String, String)>,
+) -> Response<Body> {
+    #[derive(Serialize)]
+    struct History {
+        versions: Vec<String>,
+    }
+    match find(&state, &destination) {
+        Ok(view) => answer::json(&History { versions: view.history(&(database, table)) }),
+        Err(refusal) => refusal,
+    }
+}
+
+/// Reads a table's columns again, from where they could last not be told.
+pub async fn repair(
+    State(state): State<Arc<SharedState>>,
+    Path((destination, database, table)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    #[derive(Serialize)]
+    struct Repaired {
+        repaired: String,
+    }
+    // A page in a browser on this machine can send a plain POST to us, but not with this header.
+    if headers.get(CONTENT_TYPE).is_none_or(|value| value != "application/json") {
+        let reason = "send it with the header Content-Type: application/json (millstream schema repair does)";
+        return answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason);
+    }
+    let view = match find(&state, &destination) {
+        Ok(view) => view,
+        Err(refusal) => return refusal,
+    };
+    let name = (database, table);
+    view.ask_repair(&name);
+    match answered(&name, || view.take_repair(&name)).await {
+        Ok(repaired) => answer::json(&Repaired { repaired }),
+        Err(refusal) => refusal,
     }
 }
 

@@ -156,6 +156,23 @@ fn layouts_are_found_by_escaped_names() {
 }
 
 #[test]
+fn a_repair_is_asked_for_with_its_header_only() {
+    let address = serve(shared_state(&streaming()));
+    let post = |table: &str, header: &str| {
+        let path = format!("/api/v1/destinations/orders/tables/shop/{table}/repair");
+        exchange(address, &format!("POST {path} HTTP/1.1\r\nHost: x\r\n{header}Content-Length: 0\r\n\r\n"))
+    };
+    let json_header = "Content-Type: application/json\r\n";
+    let answer = post("t", json_header);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("shop.t was read again"), "{answer}");
+    let answer = post("unmet", json_header);
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("there is no table"), "{answer}");
+    assert!(post("t", "").starts_with("HTTP/1.1 415"));
+    let (_, history) = get(address, "/api/v1/destinations/orders/tables/shop/t/history");
+    assert_eq!(json(&history)["versions"][0], "binlog.000042:4  Snapshot 1 column");
+}
+
+#[test]
 fn what_is_not_there_is_said_with_what_to_do() {
     let address = serve(shared_state(&streaming()));
     for (path, expected) in [

@@ -128,10 +128,11 @@ impl Catalog {
     }
 
     /// A table as `information_schema` tells it; ends a doubt.
-    pub fn put(&mut self, definition: TableDefinition) {
+    pub fn put(&mut self, definition: impl Into<Arc<TableDefinition>>) {
+        let definition = definition.into();
         let key = self.key(&definition.database, &definition.table);
         self.views.remove(&key);
-        self.tables.insert(key, Entry::Known(Arc::new(definition)));
+        self.tables.insert(key, Entry::Known(definition));
     }
 
     /// It must be read again before its rows can be understood.

@@ -248,9 +248,12 @@ impl Hub {
             live.into_iter().filter(|view| self.views.get(view).is_some_and(View::is_started)).collect();
         let mut cursors = vec![0; outputs.len()];
         for part in &batch.transactions {
+            for view in &started {
+                self.hold_if_wanted(*view, part, now_us);
+            }
             self.push_part(&batch, part, outputs, &mut cursors, None);
             for view in &started {
-                if let Some(view) = self.views.get_mut(view) {
+                if let Some(view) = self.views.get_mut(view).filter(|view| view.is_started()) {
                     view.end_part(part);
                     if view.building_bytes() >= self.limits.batch_bytes_target {
                         view.seal(now_us);
@@ -264,11 +267,36 @@ impl Hub {
             }
         }
         for view in &started {
-            if let Some(view) = self.views.get_mut(view) {
+            if let Some(view) = self.views.get_mut(view).filter(|view| view.is_started()) {
                 view.end_batch(&batch.tail, self.tail_sequence);
             }
         }
         self.tail = Some(batch.tail.clone());
+    }
+
+    /// A view that wants rows which cannot be read, and which must not be passed over, ends before their transaction.
+    fn hold_if_wanted(&mut self, id: ViewId, part: &TransactionPart, now_us: i64) {
+        let Some(view) = self.views.get_mut(&id) else { return };
+        let wanted = |(database, table): &&(String, String)| view.filter.matches_table(database, table);
+        let Some((database, table)) = part.held_tables.iter().find(wanted) else { return };
+        let reason = format!(
+            "rows of {database}.{table} cannot be read behind {} (the server's log and `millstream status` say why), and \
+             its policy is \"hold\": nothing behind them is delivered. Mend it with: millstream schema repair {} \
+             {database}.{table}, then subscribe again",
+            part.start, self.destination.name
+        );
+        view.hold(&reason, now_us);
+        // The next one with this filter gets a view of its own.
+        self.live_by_key.retain(|_, view| *view != id);
+        self.notify(id);
+    }
+
+    /// Why a subscription gets nothing more, once it has all that came before.
+    pub fn held(&self, id: u64) -> Option<Arc<str>> {
+        let subscription = &self.entries.get(&id)?.subscription;
+        let view = self.views.get(&subscription.view)?;
+        let has_all = subscription.mode == Mode::Joining || subscription.next_index >= view.next_index();
+        view.held().filter(|_| has_all).cloned()
     }
 
     /// Views whose filter the source has begun to route by see everything from this batch on.
@@ -281,6 +309,7 @@ impl Hub {
         for interest in &batch.interest.views {
             if let Some(view) = self.views.get_mut(&interest.view)
                 && !view.is_started()
+                && view.held().is_none()
             {
                 view.start(tail.clone(), self.tail_sequence);
             }
@@ -468,6 +497,12 @@ impl Hub {
                 (arrived, tail) = (true, pin.boundary.clone());
                 break;
             }
+            self.hold_if_wanted(private, part, now_us);
+            if self.views.get(&private).is_some_and(|view| view.held().is_some()) {
+                // The client is told once it has taken what came before.
+                self.effects.push(HubEffect::Ready { subscription: id });
+                return CatchUpStep::Full;
+            }
             self.push_part(&batch, part, &[output], &mut cursors, Some(private));
             let Some(view) = self.views.get_mut(&private) else { return CatchUpStep::Done };
             view.end_part(part);
@@ -506,6 +541,9 @@ impl Hub {
             return CatchUpStep::Done;
         }
         let Some(private) = self.views.get(&subscription.view) else { return CatchUpStep::Done };
+        if private.held().is_some() {
+            return CatchUpStep::Full;
+        }
         let Some(here) = private.tail.clone() else { return CatchUpStep::Read };
         let full = private.log_bytes() >= self.limits.catchup_log_bytes_max;
         if let Some(pin) = &subscription.pin

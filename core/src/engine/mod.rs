@@ -5,6 +5,7 @@ pub mod compiled;
 pub mod home;
 pub mod hub;
 pub mod interest;
+pub mod questions;
 pub mod ring;
 pub mod shard;
 pub mod shared;

@@ -10,7 +10,9 @@ use millstream_codec::wire::layout::Layout;
 use crate::bridge::{Doorbell, SourceStatus};
 use crate::engine::batch::SourceBatch;
 use crate::engine::interest::{InterestSet, ViewId, ViewInterest};
+use crate::engine::questions::Questions;
 use crate::filter::Filter;
+use crate::history::TableName;
 use crate::metrics::SharedSourceMetrics;
 use crate::position::Position;
 use crate::source::tracker::Notice;
@@ -41,18 +43,22 @@ pub struct Destination {
     halted: Mutex<Option<String>>,
     /// Where the live stream stood at most a second ago.
     position: Mutex<Option<Arc<Position>>>,
-    previews: Mutex<HashMap<(String, String), Preview>>,
-    /// Rung when a preview is asked for.
-    pub preview_doorbell: Doorbell,
+    /// Layouts that somebody wants to see before the table's first row has passed; or why there is none.
+    pub previews: Questions<TableName, Result<Arc<Layout>, String>>,
+    /// Tables to be read again: what came of it.
+    pub repairs: Questions<TableName, Result<String, String>>,
+    /// Patterns that match no table of the source.
+    pub filter_checks: Questions<FilterCheck, Vec<String>>,
+    /// Rung when one of these is asked for.
+    pub questions_doorbell: Doorbell,
 }
 
-/// A layout that somebody wants to see before the table's first row has passed.
-#[derive(Debug, Clone)]
-pub enum Preview {
-    Asked,
-    Known(Arc<Layout>),
-    /// Why there is none.
-    Failed(String),
+/// A subscription's filter, for the question whether its patterns match anything.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FilterCheck {
+    pub claim: Claim,
+    /// As they were asked for.
+    pub patterns: Arc<[String]>,
 }
 
 /// A named subscription: its durable cursor, and who has it now.
@@ -109,8 +115,10 @@ impl Destination {
             names: Mutex::new(names),
             halted: Mutex::new(None),
             position: Mutex::default(),
-            previews: Mutex::default(),
-            preview_doorbell: Doorbell::default(),
+            previews: Questions::default(),
+            repairs: Questions::default(),
+            filter_checks: Questions::default(),
+            questions_doorbell: Doorbell::default(),
         }
     }
 
@@ -222,37 +230,10 @@ impl Destination {
         }
     }
 
-    /// Asks the source core for a table's layout; the answer is found by `take_preview`.
-    pub fn ask_preview(&self, database: &str, table: &str) {
-        lock(&self.previews).insert((database.to_owned(), table.to_owned()), Preview::Asked);
-        self.preview_doorbell.wake();
-    }
-
-    /// What became of it; `None` while it is not known. An answer is handed out once.
-    pub fn take_preview(&self, database: &str, table: &str) -> Option<Result<Arc<Layout>, String>> {
-        let mut previews = lock(&self.previews);
-        let key = (database.to_owned(), table.to_owned());
-        match previews.get(&key)? {
-            Preview::Asked => None,
-            Preview::Known(_) | Preview::Failed(_) => match previews.remove(&key)? {
-                Preview::Known(layout) => Some(Ok(layout)),
-                Preview::Failed(reason) => Some(Err(reason)),
-                Preview::Asked => None,
-            },
-        }
-    }
-
-    pub fn asked_previews(&self) -> Vec<(String, String)> {
-        let previews = lock(&self.previews);
-        previews.iter().filter(|(_, state)| matches!(state, Preview::Asked)).map(|(table, _)| table.clone()).collect()
-    }
-
-    pub fn answer_preview(&self, table: (String, String), answer: Result<Layout, String>) {
-        let answer = match answer {
-            Ok(layout) => Preview::Known(Arc::new(layout)),
-            Err(reason) => Preview::Failed(reason),
-        };
-        lock(&self.previews).insert(table, answer);
+    /// Asks the source core for something of `questions`.
+    pub fn ask<K: Eq + std::hash::Hash + Clone, T>(&self, questions: &Questions<K, T>, key: K) {
+        questions.ask(key);
+        self.questions_doorbell.wake();
     }
 
     pub fn set_state(&self, state: &str, error: Option<String>) {
@@ -297,7 +278,9 @@ impl Destination {
                 self.quarantine(&format!("{database}.{table}"), reason);
             }
             Notice::TableReleased { database, table, .. } => self.release_table(&format!("{database}.{table}")),
-            Notice::UncertainTypes { .. }
+            Notice::SchemaDoubtful { .. }
+            | Notice::SchemaAssumed { .. }
+            | Notice::UncertainTypes { .. }
             | Notice::NamesUnknown { .. }
             | Notice::UnknownEventSkipped { .. }
             | Notice::StatementUnknown { .. }

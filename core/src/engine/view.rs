@@ -89,6 +89,8 @@ pub struct View {
     open: Option<Sequence>,
     skipped: ExecutedGtids,
     open_xa: Option<Arc<[OpenXa]>>,
+    /// Why nothing more comes: a table that it wants is held. Its tail stays before that transaction.
+    held: Option<Arc<str>>,
     log: VecDeque<Arc<LogEntry>>,
     first_index: u64,
     log_bytes: usize,
@@ -113,6 +115,7 @@ impl View {
             open: None,
             skipped: ExecutedGtids::None,
             open_xa: None,
+            held: None,
             log: VecDeque::new(),
             first_index: 0,
             log_bytes: 0,
@@ -127,8 +130,20 @@ impl View {
         self.tail_sequence = sequence;
     }
 
+    /// It takes what comes.
     pub fn is_started(&self) -> bool {
-        self.tail.is_some()
+        self.tail.is_some() && self.held.is_none()
+    }
+
+    /// Nothing more comes: its readers end behind what is in the log.
+    pub fn hold(&mut self, reason: &str, now_us: i64) {
+        self.push_skipped();
+        self.seal(now_us);
+        self.held = Some(reason.into());
+    }
+
+    pub fn held(&self) -> Option<&Arc<str>> {
+        self.held.as_ref()
     }
 
     fn open_fragment(&mut self, part: &TransactionPart) {
@@ -246,6 +261,7 @@ impl View {
             ddl: None,
             truncate_to: None,
             open_xa: None,
+            held_tables: Vec::new(),
         };
         self.open_fragment(&part);
         self.end_part(&part);

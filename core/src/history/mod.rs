@@ -72,13 +72,29 @@ pub struct Change {
 }
 
 /// A whole `information_schema`, read at one place of the log.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     pub tables: Vec<TableDefinition>,
     /// (name, default character set).
     pub databases: Vec<(String, Arc<str>)>,
-    /// Tables that changed while they were read.
-    pub unstable: Vec<TableName>,
+    /// Tables of which something is not known, and why.
+    pub doubtful: Vec<(TableName, String)>,
+}
+
+impl Snapshot {
+    /// What was the same before a place and behind it was so at that place. Anything else is in doubt.
+    pub fn agreed(before: &Self, mut after: Self) -> Self {
+        let earlier: BTreeMap<(&str, &str), &TableDefinition> =
+            before.tables.iter().map(|table| ((table.database.as_str(), table.table.as_str()), table)).collect();
+        let is_same = |table: &TableDefinition| {
+            earlier.get(&(table.database.as_str(), table.table.as_str())).is_some_and(|earlier| *earlier == table)
+        };
+        let (same, other): (Vec<_>, Vec<_>) = after.tables.into_iter().partition(is_same);
+        after.tables = same;
+        let changed = other.into_iter().map(|table| (table.database, table.table));
+        after.doubtful.extend(changed.map(|name| (name, "it changed while the schema was read".to_owned())));
+        after
+    }
 }
 
 /// See the module's page.
@@ -216,9 +232,11 @@ impl SchemaHistory {
         let point = point_of(position);
         let mut changes: Vec<Change> = Vec::new();
         let change = |name: TableName, state| Change { name, state, statement: String::new() };
-        let mut seen: BTreeSet<TableName> = snapshot.unstable.iter().cloned().collect();
-        for name in snapshot.unstable {
-            changes.push(change(name, TableAt::Doubtful("it changed while the schema was read".to_owned())));
+        let mut seen: BTreeSet<TableName> = BTreeSet::new();
+        for (name, reason) in snapshot.doubtful {
+            if seen.insert(name.clone()) {
+                changes.push(change(name, TableAt::Doubtful(reason)));
+            }
         }
         for definition in snapshot.tables {
             let name = (definition.database.clone(), definition.table.clone());

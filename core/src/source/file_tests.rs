@@ -56,6 +56,7 @@ fn config() -> TrackerConfig {
         hold_bytes_max: 1 << 30,
         event_bytes_max: 1 << 20,
         statement_dml: StatementPolicy::Skip,
+        quarantine: Arc::default(),
         first_sequence: 1,
     }
 }
@@ -242,6 +243,7 @@ fn connection(position: &Position) -> Connected {
         file: position.file.clone(),
         offset: position.offset,
         checksum: Checksum::Crc32,
+        facts: Default::default(),
     }
 }
 

@@ -16,6 +16,24 @@ use crate::catalog::TableDefinition;
 /// One cell of a text result set.
 pub type Cell = Option<Vec<u8>>;
 
+/// The names of all tables that the account may see.
+pub const TABLE_NAMES_QUERY: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES";
+
+/// What [`TABLE_NAMES_QUERY`] was answered: (database, table).
+///
+/// # Errors
+/// An answer of another shape.
+pub fn table_names(rows: &[Vec<Cell>]) -> Result<Vec<(String, String)>, InformationSchemaError> {
+    let name = |row: &Vec<Cell>| match row.as_slice() {
+        [database, table] => text(database)
+            .zip(text(table))
+            .map(|(database, table)| (database.to_owned(), table.to_owned()))
+            .ok_or(InformationSchemaError::Text { field: "TABLE_NAME" }),
+        _ => Err(InformationSchemaError::Cells { found: row.len(), expected: 2 }),
+    };
+    rows.iter().map(name).collect()
+}
+
 /// The columns of a table, in its order.
 pub fn columns_query(database: &str, table: &str) -> String {
     format!(

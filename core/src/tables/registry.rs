@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::record::{Entry, FORMAT, RenamedField, frame, read};
 use crate::history::HistoryError;
 use crate::position::{Position, compare_places};
+use crate::records::RecordStore;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {

@@ -9,12 +9,12 @@ use millstream_codec::wire::layout::{Layout, LayoutError, LayoutRequest};
 
 use super::registry::{Assignment, LogPoint, Registry, RegistryError};
 use super::table_hash;
-use crate::records::{MemoryStore, RecordStore};
 use crate::engine::interest::Projection;
 use crate::engine::table::TableVersion;
 use crate::history::SchemaHistory;
 use crate::limits::TABLE_VERSIONS_CACHED_MAX;
 use crate::position::{Position, compare_places};
+use crate::records::{MemoryStore, RecordStore};
 
 /// Why one table cannot be delivered. It is quarantined; the others flow on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +69,15 @@ impl Tables {
     ) -> Result<Self, RegistryError> {
         let registry = Registry::load(destination, store.as_mut())?;
         let history = SchemaHistory::open(destination, history);
-        Ok(Self { destination: destination.to_owned(), store, registry, history, known: HashMap::new(), cached: 0, next_id: 1 })
+        Ok(Self {
+            destination: destination.to_owned(),
+            store,
+            registry,
+            history,
+            known: HashMap::new(),
+            cached: 0,
+            next_id: 1,
+        })
     }
 
     /// Without durability: for decoding files, and for tests.

@@ -14,11 +14,11 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use glommio::timer::sleep;
 use millstream_codec::mysql::event::{EventHeader, EventType};
-use millstream_codec::mysql::schema::TableSchema;
+use millstream_core::catalog::TableDefinition;
 use millstream_core::engine::batch::{PartEnd, SourceBatch};
 use millstream_core::engine::interest::InterestSet;
 use millstream_core::position::{FilePosition, OpenXa, Position};
-use millstream_core::source::config::SourceConfig;
+use millstream_core::source::config::{HostPort, SourceConfig};
 use millstream_core::source::error::{Disposition, SourceError, is_duplicate_replica};
 use millstream_core::source::session::{Goal, Ready, ServerInfo, StreamPacket, stream_packet};
 use millstream_core::source::start::Start;
@@ -57,7 +57,7 @@ pub struct FeedStats {
 }
 
 type Opening = LocalBoxFuture<'static, Result<Opened, SourceError>>;
-type SchemaAnswer = (Box<SchemaReader>, Result<Option<TableSchema>, SchemaError>);
+type SchemaAnswer = (Box<SchemaReader>, Result<Option<TableDefinition>, SchemaError>);
 
 /// A connection that streams, and the index of its server in the list.
 type Opened = (Connection, Ready, usize);
@@ -172,6 +172,11 @@ impl SourceFeed {
         &self.server_name
     }
 
+    /// The address of it, as it stands in the configuration.
+    pub fn server_address(&self) -> Option<&HostPort> {
+        self.connector.config.servers.get(self.server)
+    }
+
     pub fn server_info(&self) -> &ServerInfo {
         &self.info
     }
@@ -279,6 +284,7 @@ impl SourceFeed {
             file: position.file.clone(),
             offset: position.offset,
             checksum: ready.server.checksum,
+            facts: ready.server.facts.clone(),
         });
         if self.info.incarnation != ready.server.incarnation {
             tracing::warn!(from = %self.server_name, to = %connection.server, "the source is another server now; GTIDs prove that nothing is missing");
@@ -374,11 +380,11 @@ impl SourceFeed {
         let (reader, answer) = asking.await;
         self.schema = SchemaState::Idle(Some(reader));
         match answer {
-            Ok(schema) => self.tracker.provide_schema(schema),
+            Ok(definition) => self.tracker.provide_schema(definition),
             Err(SchemaError::Source(error)) => return Err(error),
-            Err(SchemaError::Answer(error)) => {
+            Err(error) => {
                 tracing::warn!(database, table, "information_schema is of no help: {error}");
-                self.tracker.provide_schema(None);
+                self.tracker.schema_unreadable(&error.to_string());
             }
         }
         Ok(())

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use millstream_core::filter::{Filter, FilterSpec};
 use millstream_core::source::config::{HEARTBEAT_PERIOD_MS_MAX, HEARTBEAT_PERIOD_MS_MIN, HostPort, TlsMode};
+use millstream_core::source::tracker::QuarantinePolicy;
 
-use super::model::{DestinationConfig, EngineConfig, ServerConfig, SourceConfig, StatementDml, TlsConfig};
+use super::model::{
+    DestinationConfig, EngineConfig, QuarantineRule, ServerConfig, SourceConfig, StatementDml, TlsConfig,
+};
 use super::reader::{At, Section};
 use super::sections::{NAME_FIX, is_name, resolve};
 
@@ -59,6 +62,8 @@ pub fn destinations(
         let words = [("halt", StatementDml::Halt), ("skip", StatementDml::Skip)];
         section.choice("statement_dml", &words, &mut statement_dml);
 
+        let quarantine = section.sections("quarantine").into_iter().filter_map(quarantine_rule).collect();
+
         let mut source_section = section.section("source");
         let mut source = source(&mut source_section, surroundings);
         source.event_bytes_max = engine.event_bytes_max;
@@ -85,9 +90,36 @@ pub fn destinations(
             exclude: patterns(exclude),
             source,
             statement_dml,
+            quarantine,
         });
     }
     destinations
+}
+
+/// One `[[destination.quarantine]]`.
+fn quarantine_rule(mut section: Section<'_, '_>) -> Option<QuarantineRule> {
+    let tables = section.texts("tables");
+    check_patterns(&section, "tables", tables.as_ref());
+    let mut policy = QuarantinePolicy::default();
+    let words = [("skip", QuarantinePolicy::Skip), ("hold", QuarantinePolicy::Hold), ("fail", QuarantinePolicy::Fail)];
+    if section.choice("policy", &words, &mut policy).is_none() && !section.has_complaints_about("policy") {
+        section.missing("policy", "write \"skip\", \"hold\" or \"fail\"");
+    }
+    let rule = match tables {
+        Some(list) if !list.value.is_empty() => {
+            Some(QuarantineRule { tables: list.value.into_iter().map(|at| at.value).collect(), policy })
+        }
+        Some(list) => {
+            section.complain(list.line, "tables", "is empty", "name at least one pattern: tables = [\"shop.*\"]");
+            None
+        }
+        None => {
+            section.missing("tables", "name the tables that it is for: tables = [\"shop.*\"]");
+            None
+        }
+    };
+    section.finish();
+    rule
 }
 
 /// The same after every restart, different for each server and destination with all likelihood. In the upper half of

@@ -50,6 +50,7 @@ fn documented_defaults_are_those_of_the_code() {
                 ..SourceConfig::default()
             },
             statement_dml: StatementDml::default(),
+            quarantine: Vec::new(),
         }],
         ..default
     };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use millstream_core::limits;
 pub use millstream_core::source::config::{SourceConfig, TlsConfig, TlsMode};
+use millstream_core::source::tracker::QuarantinePolicy;
 
 use super::complaint::Complaint;
 use super::memory::MemoryBound;
@@ -111,6 +112,15 @@ pub struct DestinationConfig {
     /// With the password read, the server id derived, and the engine's `event_bytes_max` put in.
     pub source: SourceConfig,
     pub statement_dml: StatementDml,
+    /// The first that matches a table counts; without one its rows are passed over and counted.
+    pub quarantine: Vec<QuarantineRule>,
+}
+
+/// What becomes of tables whose rows cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineRule {
+    pub tables: Vec<String>,
+    pub policy: QuarantinePolicy,
 }
 
 /// What happens at a row change that was logged as a statement: there are no rows to deliver.

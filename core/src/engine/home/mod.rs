@@ -17,7 +17,7 @@ use crate::engine::batch::Sequence;
 use crate::engine::compiled;
 use crate::engine::hub::{Hub, HubLimits};
 use crate::engine::interest::InterestSet;
-use crate::engine::shared::{Claim, Destination};
+use crate::engine::shared::{Claim, Destination, FilterCheck};
 use crate::engine::view::LogEntry;
 use crate::filter::Filter;
 use crate::limits;
@@ -138,6 +138,8 @@ struct Connection {
     queued_bytes: usize,
     last_sent_us: i64,
     compiled: Vec<compiled::CompiledField>,
+    /// Asked, and not answered yet.
+    filter_check: Option<FilterCheck>,
 }
 
 pub struct Home {
@@ -210,6 +212,7 @@ impl Home {
                 queued_bytes: 0,
                 last_sent_us: now_us,
                 compiled: Vec::new(),
+                filter_check: None,
             },
         );
         self.metrics.connections.set(self.connections.len() as u64);
@@ -219,6 +222,10 @@ impl Home {
     pub fn disconnect(&mut self, id: u64) {
         let Some(connection) = self.connections.remove(&id) else { return };
         self.metrics.connections.set(self.connections.len() as u64);
+        if let Some(check) = &connection.filter_check {
+            // Which destination's it was is not worth keeping.
+            self.hubs.iter().for_each(|hub| hub.destination.filter_checks.forget(check));
+        }
         match connection.state {
             State::Subscribed { destination, subscription } => self.unsubscribe(destination, subscription),
             State::Standby(request) => {

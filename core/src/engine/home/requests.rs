@@ -11,7 +11,7 @@ use super::{Connection, Home, HomeEffect, PendingSave, Request, State, Verdict};
 use crate::engine::batch::Sequence;
 use crate::engine::hub::Begin;
 use crate::engine::interest::ViewId;
-use crate::engine::shared::{Claimed, Destination};
+use crate::engine::shared::{Claimed, Destination, FilterCheck};
 use crate::engine::subscription::Subscription;
 use crate::filter::Filter;
 use crate::limits;
@@ -125,6 +125,7 @@ impl Home {
             return;
         };
         let Some(shared) = self.hubs.get(destination).map(|hub| hub.destination.clone()) else { return };
+        let patterns: Arc<[String]> = request.filter.include.as_slice().into();
         let filter = match Filter::compile(&request.filter.into()).map(|filter| filter.restricted(&shared.allowed)) {
             Ok(filter) => Arc::new(filter),
             Err(error) => {
@@ -143,8 +144,14 @@ impl Home {
             self.fail(id, "bad_subscription", &message, false);
             return;
         }
+        let claim = self.claim(id);
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.compiled = request.compiled;
+            if !patterns.is_empty() {
+                let check = FilterCheck { claim, patterns };
+                connection.filter_check = Some(check.clone());
+                shared.ask(&shared.filter_checks, check);
+            }
         }
         let credit_bytes = i64::try_from(request.credit_bytes).unwrap_or(i64::MAX);
         let request_standby = request.standby;

@@ -11,6 +11,7 @@ use crate::engine::batch::Sequence;
 use crate::engine::compiled;
 use crate::engine::hub::{CatchUpStep, HubEffect};
 use crate::engine::shard::ShardOutput;
+use crate::engine::shared::Destination;
 use crate::engine::view::LogEntry;
 use crate::limits;
 use crate::metrics::Stage;
@@ -246,6 +247,13 @@ impl Home {
                 continue;
             }
             let moved = hub.adopt_tail(subscription);
+            let shared = hub.destination.clone();
+            self.tell_unmatched(id, &shared);
+            let Some(hub) = self.hubs.get_mut(destination) else { continue };
+            if let Some(reason) = hub.held(subscription) {
+                self.fail(id, "table_held", &reason, false);
+                continue;
+            }
             let lag_us = hub.destination.lag_us();
             let idle = self
                 .connections
@@ -272,6 +280,23 @@ impl Home {
                 self.save(destination, subscription);
             }
         }
+    }
+
+    /// A pattern that matches no table is most likely a mistake; or its table comes later.
+    fn tell_unmatched(&mut self, id: u64, shared: &Destination) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(check) = &connection.filter_check else { return };
+        let Some(unmatched) = shared.filter_checks.take(check) else { return };
+        connection.filter_check = None;
+        if unmatched.is_empty() {
+            return;
+        }
+        let message = format!(
+            "no table of the source matches {}: nothing comes from there until one is made. Compare with SHOW TABLES, and \
+             with what the source's account may see (`millstream check`)",
+            unmatched.iter().map(|pattern| format!("'{pattern}'")).collect::<Vec<_>>().join(", ")
+        );
+        self.queue(id, ServerMessage::Notice { code: "filter_matches_nothing".into(), message }.encode());
     }
 
     /// Connections that do not come to the point would hold the places of others.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use millstream_codec::mysql::checksum::Checksum;
 use millstream_codec::mysql::gtid::{ExecutedGtids, GtidSet, MariadbGtidState};
+use millstream_codec::mysql::server::ServerKind;
 
+use crate::catalog::ServerFacts;
 use crate::source::error::{Finding, SourceError};
 use crate::source::information_schema::Cell;
 
@@ -38,6 +40,12 @@ impl Version {
         let version = Self(next(), next(), next());
         (if is_mariadb { Flavour::Mariadb } else { Flavour::Mysql }, version)
     }
+
+    /// 80036 for 8.0.36, 101106 for 10.11.6: as versioned comments count.
+    pub fn as_number(self) -> u32 {
+        let Self(major, minor, patch) = self;
+        u32::from(major) * 10_000 + u32::from(minor) * 100 + u32::from(patch)
+    }
 }
 
 /// One server at the moment of connecting.
@@ -64,6 +72,8 @@ pub struct ServerInfo {
     /// FULL, MINIMAL, NOBLOB, FULL_NODUP.
     pub row_image: String,
     pub binlog_format: String,
+    /// What the meaning of DDL depends on.
+    pub facts: ServerFacts,
     pub executed: ExecutedGtids,
     /// MySQL: no longer in any file.
     pub purged: ExecutedGtids,
@@ -73,7 +83,8 @@ pub struct ServerInfo {
 
 /// The variables that are asked for. What a version does not have is absent from the answer.
 pub const VARIABLES_QUERY: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'server_uuid', 'server_id', \
-     'log_bin', 'binlog_format', 'binlog_row_image', 'binlog_row_metadata', 'binlog_checksum', 'gtid_mode')";
+     'log_bin', 'binlog_format', 'binlog_row_image', 'binlog_row_metadata', 'binlog_checksum', 'gtid_mode', \
+     'lower_case_table_names', 'character_set_server')";
 
 /// The GTID state: SHOW VARIABLES cuts values at 1,024 characters, SELECT does not.
 pub fn gtid_query(flavour: Flavour) -> &'static str {
@@ -134,6 +145,12 @@ impl ServerInfo {
             row_metadata_full: is("binlog_row_metadata", "FULL"),
             row_image: value("binlog_row_image").unwrap_or("FULL").to_ascii_uppercase(),
             binlog_format: value("binlog_format").unwrap_or("ROW").to_ascii_uppercase(),
+            facts: ServerFacts {
+                kind: if flavour == Flavour::Mariadb { ServerKind::Mariadb } else { ServerKind::Mysql },
+                version: version_number.as_number(),
+                lower_case_table_names: value("lower_case_table_names").and_then(|text| text.parse().ok()).unwrap_or(0),
+                charset: value("character_set_server").unwrap_or("utf8mb4").into(),
+            },
             executed: ExecutedGtids::None,
             purged: ExecutedGtids::None,
             connection_id,

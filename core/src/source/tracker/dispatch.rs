@@ -318,11 +318,10 @@ impl Tracker {
             stream.maps.clear();
         }
         let (flavour, version) = Version::parse(&format.server_version);
-        let Version(major, minor, patch) = version;
         stream.checksum = format.checksum;
         stream.format_seen = true;
         stream.dialect.is_mariadb = flavour == Flavour::Mariadb;
-        stream.dialect.server_version = u32::from(major) * 10_000 + u32::from(minor) * 100 + u32::from(patch);
+        stream.dialect.server_version = version.as_number();
         stream.place.pass(span);
     }
 

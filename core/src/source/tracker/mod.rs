@@ -161,6 +161,8 @@ pub struct Tracker {
     /// Tables whose columns in the catalog are those of a later place, and whether that was said.
     assumed: HashMap<TableName, bool>,
     server_facts: ServerFacts,
+    /// The catalog has begun with what the history knows.
+    seeded: bool,
     /// Why the schema history cannot be used.
     history_damage: Option<String>,
     /// The history's repairs, and how many of them were looked at.
@@ -215,7 +217,7 @@ impl Tracker {
         let counting = if mode == Mode::Files { Counting::ByBytes } else { Counting::ByHeaders };
         let mut stream = Stream::new(Place::new(start.file.clone(), start.offset, counting));
         stream.dialect = Dialect::default();
-        let mut tracker = Self {
+        Self {
             mode,
             tables,
             interest,
@@ -251,13 +253,10 @@ impl Tracker {
             source_time_us: 0,
             payload_reader: None,
             stats: TrackerStats::default(),
+            seeded: mode == Mode::Files,
             position: start,
             config,
-        };
-        if mode == Mode::Live {
-            tracker.seed();
         }
-        tracker
     }
 
     /// Behind the last complete transaction.
@@ -325,6 +324,14 @@ impl Tracker {
         }
     }
 
+    /// The other answer to [`Need::Schema`]: the server has the table, and something of it is not known.
+    pub fn schema_unreadable(&mut self, reason: &str) {
+        if let Some((database, table)) = self.asked_schema.take() {
+            self.catalog.doubt(&database, &table, reason);
+            self.just_read = Some((database, table));
+        }
+    }
+
     /// Events from the beginning of the prepared transaction on, as those of [`events`](Self::events); the dump that
     /// they come from may begin with its own artificial ROTATE and FORMAT_DESCRIPTION, and hold more behind it.
     pub fn provide_refetch(&mut self, chunk: Bytes, ranges: &[Range<usize>]) {
@@ -362,6 +369,9 @@ impl Tracker {
     /// # Errors
     /// Everything before the error has left by then; go on with [`connected`](Self::connected), or not at all.
     pub fn poll(&mut self) -> Result<Option<TrackerOutput>, SourceError> {
+        if !self.seeded {
+            self.seed();
+        }
         loop {
             if let Some(output) = self.outputs.pop_front() {
                 return Ok(Some(output));

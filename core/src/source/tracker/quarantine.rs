@@ -15,7 +15,7 @@ pub enum QuarantinePolicy {
 }
 
 /// By pattern; the first that matches counts, and [`QuarantinePolicy::Skip`] where none does.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct QuarantinePolicies {
     pub rules: Vec<(Filter, QuarantinePolicy)>,
 }

@@ -38,6 +38,7 @@ pub(super) enum Known {
 impl Tracker {
     /// Begins with what the history knows of the place where the reader stands.
     pub(super) fn seed(&mut self) {
+        self.seeded = true;
         let tables = self.tables.clone();
         let tables = crate::engine::shared::lock(&tables);
         let history = tables.history();
@@ -114,7 +115,9 @@ impl Tracker {
                     .into(),
             ),
             TableState::Doubtful(_) | TableState::Absent => match &self.history_damage {
-                Some(damage) if !has_names => Known::Contradiction(format!("the schema history cannot be used: {damage}")),
+                Some(damage) if !has_names => {
+                    Known::Contradiction(format!("the schema history cannot be used: {damage}"))
+                }
                 _ => Known::Ask,
             },
         }

@@ -32,6 +32,7 @@ fn config(hold_bytes_max: usize) -> TrackerConfig {
         hold_bytes_max,
         event_bytes_max: 1 << 20,
         statement_dml: StatementPolicy::Halt,
+        quarantine: Arc::default(),
         first_sequence: 1,
     }
 }
@@ -57,6 +58,7 @@ fn connection(at: &Position) -> Connected {
         file: at.file.clone(),
         offset: at.offset,
         checksum: Checksum::Crc32,
+        facts: Default::default(),
     }
 }
 

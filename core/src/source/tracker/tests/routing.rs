@@ -2,20 +2,27 @@
 
 use super::log::{Metadata, insert_body, table_map_body};
 use super::*;
+use crate::catalog::{ColumnDefinition, DefinedType, TableKind};
 use millstream_codec::mysql::event::EventType as T;
-use millstream_codec::mysql::schema::{ColumnSchema, ColumnType, TableSchema};
 
-fn schema(table: &str, columns: &[&str]) -> TableSchema {
-    let column = |name: &&str| ColumnSchema {
+fn schema(table: &str, columns: &[&str]) -> TableDefinition {
+    let column = |name: &&str| ColumnDefinition {
         name: (*name).into(),
-        column_type: ColumnType::Integer { bytes: 4, unsigned: true },
+        defined_type: DefinedType::Integer { bytes: 4, unsigned: true },
         primary_key: 0,
+        hidden: false,
     };
-    TableSchema { database: "d".into(), table: table.into(), columns: columns.iter().map(column).collect() }
+    TableDefinition {
+        database: "d".into(),
+        table: table.into(),
+        charset: "utf8mb4".into(),
+        kind: TableKind::Table,
+        columns: columns.iter().map(column).collect(),
+    }
 }
 
 /// Answers every need from what `known` says, counting the questions.
-fn drain(client: &mut Client, tracker: &mut Tracker, known: impl Fn(&str) -> Option<TableSchema>) -> usize {
+fn drain(client: &mut Client, tracker: &mut Tracker, known: impl Fn(&str) -> Option<TableDefinition>) -> usize {
     let mut questions = 0;
     loop {
         client.drain(tracker).unwrap();
@@ -215,12 +222,12 @@ fn mariadbs_binary_columns_are_asked_for() {
     client.drain(&mut tracker).unwrap();
     assert_eq!(client.needs, [Need::Schema { database: "d".into(), table: "t".into() }]);
     let mut uuid = schema("t", &["u"]);
-    uuid.columns[0].column_type = ColumnType::Uuid;
+    uuid.columns[0].defined_type = DefinedType::Uuid;
     tracker.provide_schema(Some(uuid));
     client.drain(&mut tracker).unwrap();
     assert_eq!(client.notices, []);
     let column = tracker.lock_tables().layout_of("d", "t").unwrap().schema.columns[0].column_type.clone();
-    assert_eq!(column, ColumnType::Uuid);
+    assert_eq!(column, millstream_codec::mysql::schema::ColumnType::Uuid);
     // A table that is gone is delivered as what the log shows, with an alarm.
     let (mut client, mut tracker) = (Client::default(), tracker_at(start(), config(HOLD_ALL)));
     feed(&mut tracker, &log(Log::mariadb()).events);
