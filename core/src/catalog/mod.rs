@@ -8,9 +8,12 @@
 //!
 //! It never asks a server, and keeps no history: [`Catalog`] is a value of one moment.
 
+mod alter;
 mod apply;
 pub mod charset;
 mod definition;
+mod resolve;
+mod versioning;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

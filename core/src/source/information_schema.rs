@@ -7,11 +7,13 @@
 //! The queries expect a connection with `SET NAMES utf8mb4` and an empty `sql_mode` (labels are then escaped by
 //! backslash, and `"` is no identifier quote).
 
+use std::collections::HashMap;
+#[cfg(test)]
 use std::sync::Arc;
 
 use millstream_codec::mysql::schema::{CharsetName, ColumnSchema, ColumnType, TableSchema};
 
-use crate::catalog::TableDefinition;
+use crate::catalog::{ColumnDefinition, DefinedType, LobSize, TableDefinition, TableKind, charset};
 
 /// One cell of a text result set.
 pub type Cell = Option<Vec<u8>>;
@@ -83,14 +85,43 @@ pub fn databases_query() -> &'static str {
 /// # Errors
 /// An answer of another shape.
 pub fn databases(rows: &[Vec<Cell>]) -> Result<Vec<(String, CharsetName)>, InformationSchemaError> {
-    let _ = rows;
-    Ok(Vec::new())
+    rows.iter()
+        .map(|row| {
+            let [name, charset] = row.as_slice() else {
+                return Err(InformationSchemaError::Cells { found: row.len(), expected: 2 });
+            };
+            let name = text(name).ok_or(InformationSchemaError::Text { field: "SCHEMA_NAME" })?;
+            let charset = text(charset).ok_or(InformationSchemaError::Text { field: "DEFAULT_CHARACTER_SET_NAME" })?;
+            Ok((name.to_owned(), charset::canonical(charset).unwrap_or_else(|| charset.into())))
+        })
+        .collect()
 }
 
 /// Tables, columns, keys: [`snapshot`] reads the three answers.
 pub fn snapshot_queries(scope: Scope<'_>) -> [String; 3] {
-    let _ = scope;
-    Default::default()
+    let wanted = match scope {
+        Scope::Everything => {
+            "TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')".to_owned()
+        }
+        Scope::Table { database, table } => {
+            format!("TABLE_SCHEMA = {} AND TABLE_NAME = {}", quoted(database), quoted(table))
+        }
+    };
+    [
+        format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, TABLE_COLLATION FROM information_schema.TABLES WHERE {wanted}"
+        ),
+        // Only MariaDB can have columns of a row's time, and only it reads what is in this comment.
+        format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME \
+             /*M!100200 , GENERATION_EXPRESSION */ FROM information_schema.COLUMNS WHERE {wanted} \
+             ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
+        ),
+        format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE {wanted} \
+             AND INDEX_NAME = 'PRIMARY' ORDER BY TABLE_SCHEMA, TABLE_NAME, SEQ_IN_INDEX"
+        ),
+    ]
 }
 
 /// All tables of a snapshot with all that the catalog keeps of them. A table of which something is not known is in
@@ -103,8 +134,139 @@ pub fn snapshot(
     columns: &[Vec<Cell>],
     keys: &[Vec<Cell>],
 ) -> Result<Snapshot, InformationSchemaError> {
-    let _ = (tables, columns, keys);
-    Ok(Snapshot::default())
+    let mut snapshot = Snapshot::default();
+    let mut columns = by_table(columns)?;
+    let mut keys = by_table(keys)?;
+    for row in tables {
+        let [database, table, table_type, collation] = row.as_slice() else {
+            return Err(InformationSchemaError::Cells { found: row.len(), expected: 4 });
+        };
+        let (database, table) = table_name(database, table)?;
+        let kind = match text(table_type) {
+            Some("SEQUENCE") => TableKind::Sequence,
+            Some("SYSTEM VERSIONED") => TableKind::SystemVersioned,
+            Some(other) if other.ends_with("VIEW") => {
+                snapshot.views.push((database.to_owned(), table.to_owned()));
+                continue;
+            }
+            _ => TableKind::Table,
+        };
+        let columns = columns.remove(&(database, table)).unwrap_or_default();
+        let keys = keys.remove(&(database, table)).unwrap_or_default();
+        match definition(database, table, kind, text(collation), &columns, &keys) {
+            Ok(definition) => snapshot.tables.push(definition),
+            Err(reason) => snapshot.doubtful.push((database.to_owned(), table.to_owned(), reason)),
+        }
+    }
+    Ok(snapshot)
+}
+
+/// Rows behind their first two cells, by database and table.
+type ByTable<'a> = HashMap<(&'a str, &'a str), Vec<&'a [Cell]>>;
+
+fn by_table(rows: &[Vec<Cell>]) -> Result<ByTable<'_>, InformationSchemaError> {
+    let mut tables = ByTable::new();
+    for row in rows {
+        let [database, table, rest @ ..] = row.as_slice() else {
+            return Err(InformationSchemaError::Cells { found: row.len(), expected: 3 });
+        };
+        tables.entry(table_name(database, table)?).or_default().push(rest);
+    }
+    Ok(tables)
+}
+
+fn table_name<'a>(database: &'a Cell, table: &'a Cell) -> Result<(&'a str, &'a str), InformationSchemaError> {
+    match (text(database), text(table)) {
+        (Some(database), Some(table)) => Ok((database, table)),
+        _ => Err(InformationSchemaError::Text { field: "TABLE_NAME" }),
+    }
+}
+
+/// The reason as an error where it can't be told.
+fn definition(
+    database: &str,
+    table: &str,
+    kind: TableKind,
+    collation: Option<&str>,
+    columns: &[&[Cell]],
+    key: &[&[Cell]],
+) -> Result<TableDefinition, String> {
+    let charset = match collation.map(charset::of_collation) {
+        Some(charset::OfCollation::Of(charset)) => charset,
+        _ => return Err(format!("its collation {} is not known", collation.unwrap_or("NULL"))),
+    };
+    if columns.is_empty() {
+        return Err("information_schema shows no columns of it".to_owned());
+    }
+    let mut is_explicit = false;
+    let mut definitions = Vec::with_capacity(columns.len());
+    for cells in columns {
+        let (Some(name), Some(type_text)) = (cells.first().and_then(text), cells.get(1).and_then(text)) else {
+            return Err("a column's name or type is NULL".to_owned());
+        };
+        is_explicit |= cells.get(3).and_then(text).is_some_and(|expression| expression == "ROW END");
+        let defined_type = defined_type(type_text, cells.get(2).and_then(text))
+            .ok_or_else(|| format!("column {name}: the type '{type_text}' is not known"))?;
+        let place = key.iter().position(|part| part.first().and_then(text).is_some_and(|part| same(part, name)));
+        let primary_key = place.and_then(|index| u16::try_from(index + 1).ok()).unwrap_or(0);
+        definitions.push(ColumnDefinition { name: name.to_owned(), defined_type, primary_key, hidden: false });
+    }
+    let (database, table) = (database.to_owned(), table.to_owned());
+    let mut definition = TableDefinition { database, table, charset, kind, columns: definitions };
+    if kind == TableKind::SystemVersioned && !is_explicit {
+        definition.add_hidden_versioning()?;
+    }
+    Ok(definition)
+}
+
+fn same(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b) || a.to_lowercase() == b.to_lowercase()
+}
+
+/// `COLUMN_TYPE` and `CHARACTER_SET_NAME` as a definition has them. `None`: not known.
+fn defined_type(full: &str, charset: Option<&str>) -> Option<DefinedType> {
+    use ColumnType as T;
+    let facts = Facts { charset, ..Facts::default() };
+    let word = full.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_ascii_lowercase();
+    let number = || {
+        let digits = full.split_once('(')?.1.split_once(')')?.0;
+        digits.trim().parse::<u32>().ok()
+    };
+    let size = match word.as_str() {
+        "tinytext" | "tinyblob" => LobSize::Tiny,
+        "mediumtext" | "mediumblob" => LobSize::Medium,
+        "longtext" | "longblob" => LobSize::Long,
+        _ => LobSize::Normal,
+    };
+    Some(match column_type(full, &facts)? {
+        T::Integer { bytes, unsigned } => DefinedType::Integer { bytes, unsigned },
+        T::Float => DefinedType::Float,
+        T::Double => DefinedType::Double,
+        T::Decimal { precision, scale } => DefinedType::Decimal { precision, scale },
+        T::Bit { bits } => DefinedType::Bit { bits },
+        T::Year => DefinedType::Year,
+        T::Date => DefinedType::Date,
+        T::Time { digits } => DefinedType::Time { digits },
+        T::DateTime { digits } => DefinedType::DateTime { digits },
+        T::Timestamp { digits } => DefinedType::Timestamp { digits },
+        T::Text { charset, .. } if charset::bytes_max(&charset).is_none() => return None,
+        T::Text { charset, .. } if word == "char" => {
+            DefinedType::Char { charset, characters: u16::try_from(number().unwrap_or(1)).ok()? }
+        }
+        T::Text { charset, .. } if word == "varchar" => DefinedType::Varchar { charset, characters: number()? },
+        T::Text { charset, .. } => DefinedType::Text { charset, size },
+        T::Binary { fixed: Some(bytes) } => DefinedType::Binary { bytes },
+        T::Binary { fixed: None } if word == "varbinary" => DefinedType::Varbinary { bytes: number()? },
+        T::Binary { fixed: None } => DefinedType::Blob { size },
+        T::Enum { labels } => DefinedType::Enum { labels },
+        T::Set { labels } => DefinedType::Set { labels },
+        T::Json => DefinedType::Json,
+        T::Geometry => DefinedType::Geometry,
+        T::Vector => DefinedType::Vector,
+        T::Inet6 => DefinedType::Inet6,
+        T::Inet4 => DefinedType::Inet4,
+        T::Uuid => DefinedType::Uuid,
+    })
 }
 
 /// A string literal, whatever is in it.
@@ -170,7 +332,7 @@ pub fn table_schema(
             })?;
             let primary_key = key
                 .iter()
-                .position(|part| part.eq_ignore_ascii_case(name) || part.to_lowercase() == name.to_lowercase())
+                .position(|part| same(part, name))
                 .and_then(|index| u16::try_from(index + 1).ok())
                 .unwrap_or(0);
             Ok(ColumnSchema { name: name.to_owned(), column_type, primary_key })
@@ -206,7 +368,10 @@ fn column_type(full: &str, facts: &Facts<'_>) -> Option<ColumnType> {
     let unsigned = attributes.split_ascii_whitespace().any(|word| word.eq_ignore_ascii_case("unsigned"));
     let first = || arguments.split(',').next().and_then(|digits| digits.trim().parse::<u64>().ok());
     let digits = || first().map_or(Some(0), |digits| u8::try_from(digits).ok().filter(|digits| *digits <= 6));
-    let charset = || -> Arc<str> { facts.charset.unwrap_or("binary").into() };
+    let charset = || -> CharsetName {
+        let name = facts.charset.unwrap_or("binary");
+        charset::canonical(name).unwrap_or_else(|| name.into())
+    };
     let integer = |bytes| ColumnType::Integer { bytes, unsigned };
     Some(match name.as_str() {
         "tinyint" | "bool" | "boolean" => integer(1),

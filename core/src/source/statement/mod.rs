@@ -92,6 +92,10 @@ pub fn classify(sql: &[u8], session: &Session<'_>) -> Statement {
     let mut statement = of_tokens(&mut tokens, session);
     if let Statement::Ddl(ddl) = &mut statement {
         ddl.text = decode(sql, session).into_owned();
+        if head.len() < sql.len() {
+            let whole = std::mem::replace(&mut **ddl, DdlStatement::of(ddl::Change::Harmless));
+            **ddl = whole.cut();
+        }
     }
     statement
 }
@@ -129,7 +133,8 @@ fn of_tokens(tokens: &mut Tokens<'_>, session: &Session<'_>) -> Statement {
         "RELEASE" => Statement::ReleaseSavepoint,
         "XA" => xa(tokens),
         "CREATE" | "ALTER" | "DROP" | "RENAME" | "TRUNCATE" => ddl::parse(&verb, tokens, session),
-        "IMPORT" => Statement::Ddl(Box::new(DdlStatement::other(Touches::Unknown))),
+        // Makes tables from files that only the server has.
+        "IMPORT" => Statement::Ddl(Box::new(DdlStatement::unknown("IMPORT TABLE".to_owned()))),
         "SET" if tokens.take_word("STATEMENT") => {
             // MariaDB: SET STATEMENT variable = value, ... FOR statement
             while let Some(token) = tokens.next() {

@@ -1,9 +1,25 @@
-//! Which tables a DDL statement touches, as far as it says so plainly, and which columns it renames.
+//! DDL, as far as it says what columns, keys, names and character sets tables have. Everything else (expressions,
+//! partitions, options of engines) is skipped with its parentheses; what is not known is said to be so.
 //!
-//! Not the parser of the schema history: definitions of columns are skipped, not understood.
+//! One parser makes the tree ([`Change`]); which tables a statement touches is read off it.
 
-use super::token::{Token, Tokens};
+mod alter;
+mod column;
+mod create;
+mod objects;
+mod options;
+mod parser;
+mod tree;
+mod types;
+
+pub use tree::{
+    AlterClause, AlterTable, Change, CharsetClause, CharsetWord, ColumnSpec, CreateBody, CreateTable, Elements,
+    KeyPart, Label, Period, Place, RowBound, TableName, TableOptions, TextShape, TypeSpec, Unknown,
+};
+
+use super::token::Tokens;
 use super::{Session, Statement};
+use parser::Parser;
 
 /// Whose columns a statement may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,294 +50,124 @@ pub struct DdlStatement {
     pub renames: Option<ColumnRenames>,
     /// It also fills the table, from a SELECT: rows that the log does not hold.
     pub carries_rows: bool,
+    /// What it does to the tables' definitions.
+    pub change: Change,
     /// The whole statement.
     pub text: String,
 }
 
 impl DdlStatement {
-    pub(super) fn other(touches: Touches) -> Self {
-        Self { kind: "other", tables: Vec::new(), touches, renames: None, carries_rows: false, text: String::new() }
-    }
-
     /// For a statement that is not known at all.
     pub fn unknown(text: String) -> Self {
-        Self { text, ..Self::other(Touches::Unknown) }
+        let mut reason = "the statement is not known: ".to_owned();
+        reason.extend(text.chars().take(crate::limits::STATEMENT_EXCERPT_CHARS));
+        Self { text, ..Self::of(not_understood(reason)) }
     }
 
-    fn of(kind: &'static str, tables: Vec<(String, String)>) -> Self {
-        // A statement that should name a table and does not was not understood.
-        let touches = if tables.is_empty() { Touches::Unknown } else { Touches::Listed };
-        Self { kind, tables, ..Self::other(touches) }
+    pub(super) fn of(change: Change) -> Self {
+        let (kind, mut tables) = tables_of(&change);
+        let mut seen = Vec::with_capacity(tables.len());
+        tables.retain(|table| {
+            let is_new = !seen.contains(table);
+            seen.push(table.clone());
+            is_new
+        });
+        let touches = match &change {
+            Change::Harmless | Change::AlterDatabase { .. } => Touches::Nothing,
+            Change::CreateDatabase { or_replace, .. } if !or_replace => Touches::Nothing,
+            // Every table of it.
+            Change::DropDatabase(_) | Change::CreateDatabase { .. } => Touches::Unknown,
+            Change::Unknown(unknown) if unknown.others => Touches::Unknown,
+            _ => Touches::Listed,
+        };
+        let carries_rows = match &change {
+            Change::CreateTable(CreateTable { body: CreateBody::Elements { selects, .. }, .. }) => *selects,
+            Change::Unknown(unknown) => unknown.carries_rows,
+            _ => false,
+        };
+        Self { kind, tables, touches, renames: renames_of(&change), carries_rows, change, text: String::new() }
+    }
+
+    /// Only its beginning was parsed, so what it changes is not known.
+    pub(super) fn cut(self) -> Self {
+        let unknown = Unknown {
+            kind: self.kind,
+            others: self.touches == Touches::Unknown || self.tables.is_empty(),
+            tables: self.tables,
+            carries_rows: self.carries_rows,
+            reason: "the statement is too long to be parsed".to_owned(),
+        };
+        Self { renames: self.renames, text: self.text, ..Self::of(Change::Unknown(unknown)) }
     }
 }
 
+fn not_understood(reason: String) -> Change {
+    Change::Unknown(Unknown { kind: "other", tables: Vec::new(), others: true, carries_rows: false, reason })
+}
+
+/// The statement's kind, and the tables that it names, some perhaps twice.
+fn tables_of(change: &Change) -> (&'static str, Vec<TableName>) {
+    match change {
+        Change::CreateTable(create) => ("create_table", vec![create.name.clone()]),
+        Change::AlterTable(alter) => {
+            let others = alter.clauses.iter().filter_map(|clause| match clause {
+                AlterClause::RenameTo(other)
+                | AlterClause::ConvertTable(other)
+                | AlterClause::ConvertPartition(other)
+                | AlterClause::ExchangePartition(other) => Some(other.clone()),
+                _ => None,
+            });
+            ("alter_table", std::iter::once(alter.table.clone()).chain(others).collect())
+        }
+        Change::DropTables(tables) => ("drop_table", tables.clone()),
+        Change::RenameTables { pairs, .. } => {
+            ("rename_table", pairs.iter().flat_map(|(from, to)| [from.clone(), to.clone()]).collect())
+        }
+        Change::Truncate(table) => ("truncate_table", vec![table.clone()]),
+        Change::Index { table: name, .. }
+        | Change::CreateSequence { name, .. }
+        | Change::AlterSequence { name, .. }
+        | Change::CreateView(name)
+        | Change::AlterView(name) => ("other", vec![name.clone()]),
+        Change::DropViews(names) => ("other", names.clone()),
+        Change::CreateDatabase { .. } | Change::AlterDatabase { .. } | Change::DropDatabase(_) | Change::Harmless => {
+            ("other", Vec::new())
+        }
+        Change::Unknown(unknown) => (unknown.kind, unknown.tables.clone()),
+    }
+}
+
+fn renames_of(change: &Change) -> Option<ColumnRenames> {
+    let Change::AlterTable(alter) = change else { return None };
+    let columns: Vec<_> = alter
+        .clauses
+        .iter()
+        .filter_map(|clause| match clause {
+            AlterClause::RenameColumn { from, to, .. } => Some((from.clone(), to.clone())),
+            AlterClause::ChangeColumn { from, column, .. } if *from != column.name => {
+                Some((from.clone(), column.name.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    let (database, table) = alter.table.clone();
+    (!columns.is_empty()).then_some(ColumnRenames { database, table, columns })
+}
+
+/// Behind CREATE, ALTER, DROP, RENAME, TRUNCATE.
 pub(super) fn parse(verb: &str, tokens: &mut Tokens<'_>, session: &Session<'_>) -> Statement {
-    let parsed = match verb {
-        "CREATE" => create(tokens),
-        "ALTER" => alter(tokens),
-        "DROP" => drop_statement(tokens),
-        "RENAME" => rename(tokens),
+    let mut parser = Parser { tokens, session };
+    let change = match verb {
+        "CREATE" => parser.create(),
+        "ALTER" => parser.alter(),
+        "DROP" => parser.drop_statement(),
+        "RENAME" => parser.rename(),
         _ => {
-            tokens.take_word("TABLE");
-            Some(DdlStatement::of("truncate_table", tokens.table_name().into_iter().collect()))
+            parser.word("TABLE");
+            Some(parser.table_name().map_or_else(not_understood, Change::Truncate))
         }
     };
-    let Some(mut ddl) = parsed else { return Statement::Harmless };
-    let own = |database: &mut String| {
-        if database.is_empty() {
-            session.database.clone_into(database);
-        }
-    };
-    ddl.tables.iter_mut().for_each(|(database, _)| own(database));
-    ddl.renames.iter_mut().for_each(|renames| own(&mut renames.database));
-    Statement::Ddl(Box::new(ddl))
-}
-
-/// Accounts, and what else is no business of a reader of rows. Their statements hold password hashes.
-const ACCOUNTS: [&str; 2] = ["USER", "ROLE"];
-/// Objects that are not tables, whose statements change no table.
-const NOT_TABLES: [&str; 15] = [
-    "PROCEDURE",
-    "FUNCTION",
-    "EVENT",
-    "TRIGGER",
-    "SERVER",
-    "TABLESPACE",
-    "LOGFILE",
-    "UNDO",
-    "RESOURCE",
-    "PACKAGE",
-    "LIBRARY",
-    "INSTANCE",
-    "REFERENCE",
-    "CATALOG",
-    "MASKING",
-];
-
-fn if_exists(tokens: &mut Tokens<'_>) {
-    let _ = tokens.take_all(&["IF", "NOT", "EXISTS"]) || tokens.take_all(&["IF", "EXISTS"]);
-}
-
-/// The word that says what kind of object it is, behind the options that may stand before it.
-fn object<'a>(tokens: &mut Tokens<'a>, modifiers: &mut Vec<String>) -> Option<&'a str> {
-    const OBJECTS: [&str; 9] =
-        ["TABLE", "TABLES", "INDEX", "DATABASE", "SCHEMA", "VIEW", "SEQUENCE", "PREPARE", "MATERIALIZED"];
-    // DEFINER=`u`@`h` SQL SECURITY INVOKER: 9 tokens are the most that stand there; 64 are tolerated.
-    for _ in 0..64 {
-        match tokens.next()? {
-            Token::Word(word) => {
-                let known = |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(word));
-                if known(&OBJECTS) || known(&ACCOUNTS) || known(&NOT_TABLES) {
-                    return Some(word);
-                }
-                modifiers.push(word.to_ascii_uppercase());
-            }
-            Token::Name(_) | Token::Text(_) | Token::Punctuation(_) => {}
-        }
-    }
-    None
-}
-
-fn create(tokens: &mut Tokens<'_>) -> Option<DdlStatement> {
-    let mut modifiers = Vec::new();
-    let object = object(tokens, &mut modifiers).unwrap_or_default().to_ascii_uppercase();
-    let has = |modifier: &str| modifiers.iter().any(|known| known == modifier);
-    Some(match object.as_str() {
-        "TABLE" if has("TEMPORARY") => return None,
-        "TABLE" => {
-            if_exists(tokens);
-            let table = tokens.table_name();
-            let carries_rows = table.is_some() && selects(tokens);
-            DdlStatement { carries_rows, ..DdlStatement::of("create_table", table.into_iter().collect()) }
-        }
-        "INDEX" => index(tokens),
-        "VIEW" | "SEQUENCE" => {
-            if_exists(tokens);
-            listed("other", tokens)
-        }
-        "DATABASE" | "SCHEMA" if has("REPLACE") => DdlStatement::other(Touches::Unknown),
-        "DATABASE" | "SCHEMA" => DdlStatement::other(Touches::Nothing),
-        _ => return remaining(&object),
-    })
-}
-
-/// Statements about what is not a table: `None` where they are no one's business.
-fn remaining(object: &str) -> Option<DdlStatement> {
-    match object {
-        "PREPARE" => None,
-        _ if ACCOUNTS.contains(&object) => None,
-        _ if NOT_TABLES.contains(&object) => Some(DdlStatement::other(Touches::Nothing)),
-        _ => Some(DdlStatement::other(Touches::Unknown)),
-    }
-}
-
-/// Behind the name of a new table: is it filled at once?
-fn selects(tokens: &mut Tokens<'_>) -> bool {
-    let mut depth = 0u32;
-    while let Some(token) = tokens.next() {
-        match token {
-            Token::Punctuation('(') => depth += 1,
-            Token::Punctuation(')') => depth = depth.saturating_sub(1),
-            // SELECT is reserved, and no expression of a definition may hold one.
-            _ if token.is("SELECT") => return true,
-            _ if depth == 0 && token.is_any(&["VALUES", "TABLE"]) => return true,
-            _ if depth == 0 && token.is("WITH") && !tokens.take_word("SYSTEM") => return true,
-            _ => {}
-        }
-    }
-    false
-}
-
-/// `[name] ... ON table`
-fn index(tokens: &mut Tokens<'_>) -> DdlStatement {
-    while let Some(token) = tokens.next() {
-        if token.is("ON") {
-            return DdlStatement::of("other", tokens.table_name().into_iter().collect());
-        }
-    }
-    DdlStatement::other(Touches::Unknown)
-}
-
-/// One or more names, separated by commas.
-fn listed(kind: &'static str, tokens: &mut Tokens<'_>) -> DdlStatement {
-    let mut tables = Vec::new();
-    loop {
-        tables.extend(tokens.table_name());
-        if !tokens.take_punctuation(',') {
-            return DdlStatement::of(kind, tables);
-        }
-    }
-}
-
-fn drop_statement(tokens: &mut Tokens<'_>) -> Option<DdlStatement> {
-    let mut modifiers = Vec::new();
-    let object = object(tokens, &mut modifiers).unwrap_or_default().to_ascii_uppercase();
-    Some(match object.as_str() {
-        "TABLE" | "TABLES" | "SEQUENCE" if modifiers.iter().any(|word| word == "TEMPORARY") => return None,
-        "TABLE" | "TABLES" => {
-            if_exists(tokens);
-            listed("drop_table", tokens)
-        }
-        "VIEW" | "SEQUENCE" => {
-            if_exists(tokens);
-            listed("other", tokens)
-        }
-        "INDEX" => index(tokens),
-        // Every table of it.
-        "DATABASE" | "SCHEMA" => DdlStatement::other(Touches::Unknown),
-        _ => return remaining(&object),
-    })
-}
-
-fn rename(tokens: &mut Tokens<'_>) -> Option<DdlStatement> {
-    if !tokens.take_word("TABLE") && !tokens.take_word("TABLES") {
-        let Some(Token::Word(word)) = tokens.next() else { return Some(DdlStatement::other(Touches::Unknown)) };
-        return remaining(&word.to_ascii_uppercase());
-    }
-    if_exists(tokens);
-    let mut tables = Vec::new();
-    loop {
-        tables.extend(tokens.table_name());
-        wait(tokens);
-        if !tokens.take_word("TO") && !tokens.take_word("AS") {
-            // Not understood to its end: more tables may be touched than were found.
-            return Some(DdlStatement { kind: "rename_table", tables, ..DdlStatement::other(Touches::Unknown) });
-        }
-        tables.extend(tokens.table_name());
-        if !tokens.take_punctuation(',') {
-            let mut seen: Vec<(String, String)> = Vec::with_capacity(tables.len());
-            for table in tables {
-                if !seen.contains(&table) {
-                    seen.push(table);
-                }
-            }
-            return Some(DdlStatement::of("rename_table", seen));
-        }
-    }
-}
-
-/// MariaDB: WAIT n, NOWAIT.
-fn wait(tokens: &mut Tokens<'_>) {
-    if tokens.take_word("WAIT") {
-        tokens.next();
-    } else {
-        tokens.take_word("NOWAIT");
-    }
-}
-
-fn alter(tokens: &mut Tokens<'_>) -> Option<DdlStatement> {
-    let mut modifiers = Vec::new();
-    let object = object(tokens, &mut modifiers).unwrap_or_default().to_ascii_uppercase();
-    Some(match object.as_str() {
-        "TABLE" => alter_table(tokens),
-        "VIEW" | "SEQUENCE" => {
-            if_exists(tokens);
-            listed("other", tokens)
-        }
-        "DATABASE" | "SCHEMA" => DdlStatement::other(Touches::Nothing),
-        _ => return remaining(&object),
-    })
-}
-
-fn alter_table(tokens: &mut Tokens<'_>) -> DdlStatement {
-    if_exists(tokens);
-    let Some((database, table)) = tokens.table_name() else {
-        return DdlStatement { kind: "alter_table", ..DdlStatement::other(Touches::Unknown) };
-    };
-    wait(tokens);
-    let mut tables = vec![(database.clone(), table.clone())];
-    let mut columns = Vec::new();
-    loop {
-        if tokens.take_word("RENAME") {
-            if tokens.take_word("COLUMN") {
-                if_exists(tokens);
-                if let Some(from) = tokens.name()
-                    && tokens.take_word("TO")
-                    && let Some(to) = tokens.name()
-                {
-                    columns.push((from, to));
-                }
-            } else if !tokens.take_word("INDEX") && !tokens.take_word("KEY") {
-                let _ = tokens.take_word("TO") || tokens.take_word("AS") || tokens.take_punctuation('=');
-                tables.extend(tokens.table_name());
-            }
-        } else if tokens.take_word("CHANGE") {
-            tokens.take_word("COLUMN");
-            if_exists(tokens);
-            if let Some(from) = tokens.name()
-                && let Some(to) = tokens.name()
-                && from != to
-            {
-                columns.push((from, to));
-            }
-        } else if tokens.take_all(&["CONVERT", "TABLE"]) {
-            tables.extend(tokens.table_name());
-        } else if tokens.take_all(&["CONVERT", "PARTITION"]) {
-            tokens.next();
-            if tokens.take_all(&["TO", "TABLE"]) {
-                tables.extend(tokens.table_name());
-            }
-        } else if tokens.take_all(&["EXCHANGE", "PARTITION"]) {
-            tokens.next();
-            if tokens.take_all(&["WITH", "TABLE"]) {
-                tables.extend(tokens.table_name());
-            }
-        }
-        // The rest of this change, up to the comma that ends it.
-        let mut depth = 0u32;
-        loop {
-            match tokens.next() {
-                Some(Token::Punctuation('(')) => depth += 1,
-                Some(Token::Punctuation(')')) => depth = depth.saturating_sub(1),
-                Some(Token::Punctuation(',')) if depth == 0 => break,
-                Some(_) => {}
-                None => {
-                    let renames = (!columns.is_empty()).then_some(ColumnRenames { database, table, columns });
-                    return DdlStatement { renames, ..DdlStatement::of("alter_table", tables) };
-                }
-            }
-        }
-    }
+    change.map_or(Statement::Harmless, |change| Statement::Ddl(Box::new(DdlStatement::of(change))))
 }
 
 #[cfg(test)]
