@@ -281,8 +281,8 @@ impl Hub {
         let Some((database, table)) = part.held_tables.iter().find(wanted) else { return };
         let reason = format!(
             "rows of {database}.{table} cannot be read behind {} (the server's log and `millstream status` say why), and \
-             its policy is \"hold\": nothing behind them is delivered. Mend it with: millstream schema repair {} \
-             {database}.{table}, then subscribe again",
+             its policy is \"hold\": nothing behind them is delivered. Mend it with: millstream schema repair {database}.{table} \
+             --destination {}, then subscribe again",
             part.start, self.destination.name
         );
         view.hold(&reason, now_us);

@@ -52,6 +52,8 @@ pub struct Found {
     pub state: TableAt,
     /// The place is older than all that is known: this is what the table was later.
     pub assumed: bool,
+    /// It was read from the server by a reader that may have been behind, so it may be what the table was a little later.
+    pub read_ahead: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -104,8 +106,9 @@ pub struct SchemaHistory {
     tables: BTreeMap<TableName, Vec<Version>>,
     databases: BTreeMap<String, Vec<(LogPoint, Arc<str>)>>,
     pending: Vec<Entry>,
-    /// Bytes in the store.
+    /// Bytes in the store, and how many there may be.
     stored_bytes: u64,
+    bytes_max: u64,
     damage: Option<String>,
     /// Tables that a person had read again, the newest last, and how many: readers look at that.
     repaired: Vec<TableName>,
@@ -134,6 +137,7 @@ impl SchemaHistory {
             databases: BTreeMap::new(),
             pending: Vec::new(),
             stored_bytes: 0,
+            bytes_max: HISTORY_BYTES_MAX,
             damage: None,
             repaired: Vec::new(),
             repairs: Arc::default(),
@@ -317,7 +321,7 @@ impl SchemaHistory {
             self.begin(&mut bytes)?;
         }
         frames(&self.pending, &mut bytes)?;
-        if self.stored_bytes + bytes.len() as u64 > HISTORY_BYTES_MAX {
+        if self.stored_bytes + bytes.len() as u64 > self.bytes_max {
             bytes = self.compacted()?;
             self.store.replace(&bytes)?;
             self.stored_bytes = 0;
@@ -350,7 +354,7 @@ impl SchemaHistory {
                 let entries: Vec<Entry> = versions.iter().map(|version| version.entry(name)).collect();
                 frames(&entries, &mut bytes)?;
             }
-            if bytes.len() as u64 <= HISTORY_BYTES_MAX / 2 || keep == 1 {
+            if bytes.len() as u64 <= self.bytes_max / 2 || keep == 1 {
                 return Ok(bytes);
             }
             keep /= 2;
@@ -429,15 +433,16 @@ fn forget_oldest(versions: &mut Vec<Version>, keep: usize) {
 
 fn found(versions: &[Version], position: &Position) -> Found {
     if let Some(version) = versions.iter().rev().find(|version| version.point.is_passed(position)) {
-        return Found { state: version.state.clone(), assumed: false };
+        let read_ahead = version.origin == Origin::Reread;
+        return Found { state: version.state.clone(), assumed: false, read_ahead };
     }
     match versions.first() {
         // It was made at that place, so it was not there before.
         Some(Version { origin: Origin::Ddl, statement, .. }) if is_create(statement) => {
-            Found { state: TableAt::Absent, assumed: false }
+            Found { state: TableAt::Absent, assumed: false, read_ahead: false }
         }
-        Some(first) => Found { state: first.state.clone(), assumed: true },
-        None => Found { state: TableAt::Absent, assumed: true },
+        Some(first) => Found { state: first.state.clone(), assumed: true, read_ahead: false },
+        None => Found { state: TableAt::Absent, assumed: true, read_ahead: false },
     }
 }
 

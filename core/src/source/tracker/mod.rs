@@ -160,6 +160,8 @@ pub struct Tracker {
     catalog: Catalog,
     /// Tables whose columns in the catalog are those of a later place, and whether that was said.
     assumed: HashMap<TableName, bool>,
+    /// Tables that were read from the server, which may have been ahead of us.
+    read_ahead: HashSet<TableName>,
     server_facts: ServerFacts,
     /// The catalog has begun with what the history knows.
     seeded: bool,
@@ -234,6 +236,7 @@ impl Tracker {
             xa: XaLedger::new(start.open_xa.clone()),
             catalog: Catalog::new(ServerFacts::default()),
             assumed: HashMap::new(),
+            read_ahead: HashSet::new(),
             server_facts: ServerFacts::default(),
             history_damage: None,
             repairs: Arc::default(),

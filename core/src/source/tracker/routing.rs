@@ -90,7 +90,8 @@ impl Tracker {
                 let destination = self.lock_tables().destination().to_owned();
                 let (database, table) = name;
                 let reason = format!(
-                    "{reason}. Read it anew from here on with: millstream schema repair {destination} {database}.{table}"
+                    "{reason}. Read it anew from here on with: millstream schema repair {database}.{table} --destination \
+                     {destination}"
                 );
                 return self.give_up(name, &place, &reason);
             }

@@ -53,6 +53,9 @@ impl Tracker {
             if found.assumed {
                 self.assumed.insert(name.clone(), false);
             }
+            if found.read_ahead {
+                self.read_ahead.insert(name.clone());
+            }
             match found.state {
                 TableAt::Known(definition) => self.catalog.put(definition),
                 TableAt::Doubtful(reason) => self.catalog.doubt(&name.0, &name.1, &reason),
@@ -86,6 +89,7 @@ impl Tracker {
                 None => self.catalog.doubt(&name.0, &name.1, "it is to be read again"),
             }
             self.assumed.remove(&name);
+            self.read_ahead.remove(&name);
         }
         stream.maps.clear();
     }
@@ -104,7 +108,7 @@ impl Tracker {
                 Ok(schema) => Known::Schema(schema),
                 Err(mismatch) if is_fresh => Known::Missing(mismatch.to_string()),
                 Err(mismatch) => self.with_recorded(map, name).unwrap_or_else(|| {
-                    let may_ask = self.assumed.contains_key(name);
+                    let may_ask = self.assumed.contains_key(name) || self.read_ahead.contains(name);
                     if may_ask { Known::Ask } else { Known::Contradiction(mismatch.to_string()) }
                 }),
             },
@@ -174,6 +178,7 @@ impl Tracker {
             self.resolved = true;
         }
         self.assumed.remove(&name);
+        self.read_ahead.insert(name.clone());
         self.just_read = Some(name);
     }
 
@@ -222,6 +227,7 @@ impl Tracker {
             };
             if statement.kind == "create_table" {
                 self.assumed.remove(&name);
+                self.read_ahead.remove(&name);
             }
             // What follows from an assumption is none itself.
             let is_news = matches!(state, TableAt::Known(_)) || known_before.contains(&name);

@@ -4,6 +4,7 @@ mod log;
 mod boundaries;
 mod properties;
 mod routing;
+mod schemas;
 mod xa;
 
 use std::ops::Range;

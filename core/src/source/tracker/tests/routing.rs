@@ -101,7 +101,7 @@ fn a_table_map_of_the_same_bytes_is_routed_anew_when_the_interest_changes() {
 }
 
 #[test]
-fn schemas_are_asked_for_once_and_again_after_ddl() {
+fn schemas_are_asked_for_once_and_again_after_ddl_that_is_not_understood() {
     let mut log = Log::mysql();
     log.metadata = Metadata::None;
     for value in 0..3 {
@@ -112,11 +112,16 @@ fn schemas_are_asked_for_once_and_again_after_ddl() {
     // A new map of the same table, and one of a table that the DDL did not touch.
     log.transaction(3, "t", &[3]);
     log.transaction(4, "u", &[4]);
+    log.statement("ALTER TABLE t FROBNICATE id");
+    log.transaction(5, "t", &[5]);
+    log.transaction(6, "u", &[6]);
     let (mut client, mut tracker) = (Client::default(), tracker_at(start(), config(HOLD_ALL)));
     feed(&mut tracker, &log.events);
     let questions = drain(&mut client, &mut tracker, |table| Some(schema(table, &["id"])));
     assert_eq!(questions, 3);
-    assert_eq!(client.rows(), ["t:0", "t:1", "t:2", "u:9", "<ALTER TABLE t COMMENT 'x'>", "t:3", "u:4"]);
+    let (harmless, doubtful) = ("<ALTER TABLE t COMMENT 'x'>", "<ALTER TABLE t FROBNICATE id>");
+    assert_eq!(client.rows(), ["t:0", "t:1", "t:2", "u:9", harmless, "t:3", "u:4", doubtful, "t:5", "u:6"]);
+    assert!(matches!(&client.notices[..], [Notice::SchemaDoubtful { .. }]), "{:?}", client.notices);
     assert_eq!(tracker.position().offset, log.offset);
 }
 
