@@ -105,6 +105,8 @@ async fn repair(source: &SourceConfig, shared: &Destination, name: &TableName) -
     }
     history.repair(&position, name.clone(), found);
     tables.commit().map_err(|error| error.to_string())?;
+    // The reader that found it may have ended since.
+    shared.release_table(&format!("{database}.{table}"));
     Ok(said)
 }
 

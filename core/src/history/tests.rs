@@ -235,14 +235,14 @@ fn a_file_of_another_destination_or_format_is_refused() {
 fn the_file_is_bounded_and_keeps_the_newest() {
     let store = Shared::default();
     let mut history = open(&store);
-    history.bytes_max = 1 << 20;
+    history.bytes_max = 1 << 18;
     let wide: Vec<String> = (0..100).map(|number| format!("column_with_a_long_name_{number}")).collect();
     let wide: Vec<&str> = wide.iter().map(String::as_str).collect();
     for round in 0..90 {
         let state = known("t", &wide[..100 - round]);
         history.record(&point(100 + round as u64), Origin::Ddl, change("t", state, "ALTER TABLE t DROP x"));
         history.commit().unwrap();
-        assert!(store.0.lock().unwrap().0.bytes.len() as u64 <= 1 << 20);
+        assert!(store.0.lock().unwrap().0.bytes.len() as u64 <= 1 << 18);
     }
     assert!(store.0.lock().unwrap().1 > 0, "it was compacted");
     let reopened = open(&store);

@@ -90,6 +90,12 @@ impl Tracker {
             }
             self.assumed.remove(&name);
             self.read_ahead.remove(&name);
+            // If it still cannot be read, that is told again.
+            if self.quarantined.remove(&name) {
+                let position = FilePosition { file: stream.place.file.clone(), offset: stream.place.offset };
+                let (database, table) = name;
+                self.notice(Notice::TableReleased { database, table, position });
+            }
         }
         stream.maps.clear();
     }
