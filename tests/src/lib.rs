@@ -6,5 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod compare;
+pub mod ddl;
 pub mod harness;
 pub mod load;

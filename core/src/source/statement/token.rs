@@ -194,7 +194,7 @@ impl<'a> Tokens<'a> {
                 return;
             }
         }
-        self.rest = inside.find("*/").and_then(|end| inside.get(end + 2..)).unwrap_or_default();
+        self.rest = behind_comment(inside, marked.is_some());
     }
 
     /// Behind the quote that opened it: the content, up to the same quote.
@@ -224,6 +224,10 @@ impl<'a> Tokens<'a> {
                 let content = content.get_or_insert_default();
                 content.push_str(text.get(from..at).unwrap_or_default());
                 if let Some((next_at, next)) = characters.next() {
+                    if matches!(next, '%' | '_') {
+                        // Left as they are, for patterns.
+                        content.push('\\');
+                    }
                     content.push(unescaped(next));
                     from = next_at + next.len_utf8();
                 } else {
@@ -271,6 +275,18 @@ impl<'a> Iterator for Tokens<'a> {
                 self.rest = behind;
                 Some(Token::Punctuation(first))
             }
+        }
+    }
+}
+
+/// What follows a comment that is skipped. A versioned one may hold comments of one level.
+fn behind_comment(inside: &str, nests: bool) -> &str {
+    let mut rest = inside;
+    loop {
+        let Some(end) = rest.find("*/") else { return "" };
+        match rest.find("/*").filter(|begin| nests && *begin < end) {
+            Some(begin) => rest = behind_comment(rest.get(begin + 2..).unwrap_or_default(), false),
+            None => return rest.get(end + 2..).unwrap_or_default(),
         }
     }
 }
@@ -325,6 +341,7 @@ mod tests {
         check("`no end", plain, &["`no end`"]);
         check("/* no end", plain, &[]);
         check("'a\\'b'", plain, &["'a'b'"]);
+        check("'\\%\\_\\q'", plain, &["'\\%\\_q'"]);
         check("'a\\' b", plain.with_sql_mode(1 << 20), &["'a\\'", "b"]);
         check("\"a\"\"b\"", plain.with_sql_mode(4), &["`a\"b`"]);
     }
@@ -335,6 +352,9 @@ mod tests {
         let mariadb = Dialect { server_version: 101_106, is_mariadb: true, ..Dialect::default() };
         check("a /*!50110 b */ c", mysql, &["a", "b", "c"]);
         check("a /*!99999 b */ c", mysql, &["a", "c"]);
+        check("a /*!99999 b /* x */ c */ d", mysql, &["a", "d"]);
+        check("a /* b /* x */ c", mysql, &["a", "c"]);
+        check("a /*!99999 b /* x */", mysql, &["a"]);
         check("a /*! b /* x */ c */ d", mysql, &["a", "b", "c", "d"]);
         check("a /*M! b */ c", mysql, &["a", "c"]);
         check("a /*M!100400 b */ c", mariadb, &["a", "b", "c"]);
