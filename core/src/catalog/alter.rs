@@ -6,7 +6,7 @@ use millstream_codec::mysql::schema::CharsetName;
 
 use super::apply::set_primary_key;
 use super::versioning::{self, Versioned};
-use super::{ColumnDefinition, TableDefinition, resolve};
+use super::{ColumnDefinition, TableDefinition, hashing, resolve};
 use crate::source::statement::ddl::{AlterClause, ColumnSpec, KeyPart, Period, Place, RowBound};
 
 /// As the servers compare names of columns.
@@ -31,6 +31,7 @@ pub(super) fn altered(
     before: &TableDefinition,
     clauses: &[AlterClause],
     database: &CharsetName,
+    is_mariadb: bool,
 ) -> Result<TableDefinition, String> {
     let mut after = before.clone();
     let mut converted = None;
@@ -58,6 +59,9 @@ pub(super) fn altered(
     if clauses.iter().any(|clause| matches!(clause, AlterClause::AddSystemVersioning)) {
         let end = added(clauses).find(|spec| spec.row_bound == Some(RowBound::End));
         versioning::add(&mut after, end.map_or(Versioned::Implicitly, |end| Versioned::ByColumn(&end.name)))?;
+    }
+    if is_mariadb {
+        hashing::altered(before, &mut after, clauses)?;
     }
     Ok(after)
 }

@@ -7,11 +7,11 @@ use millstream_codec::mysql::schema::CharsetName;
 use super::versioning::{self, Versioned};
 use super::{
     Catalog, ColumnDefinition, DefinedType, Effect, Entry, Outcome, TableDefinition, TableKey, TableKind, alter,
-    resolve,
+    hashing, resolve,
 };
 use crate::source::statement::ddl::{
-    AlterTable, Change, CharsetClause, CharsetWord, CreateBody, CreateTable, Elements, KeyPart, Period, RowBound,
-    TableName, TableOptions, Unknown,
+    AlterClause, AlterTable, Change, CharsetClause, CharsetWord, CreateBody, CreateTable, Elements, IndexChange,
+    KeyPart, Period, RowBound, TableName, TableOptions, UniqueKey, Unknown,
 };
 use crate::source::statement::{DdlStatement, Session};
 
@@ -43,8 +43,17 @@ impl Changing<'_, '_> {
     fn apply(&mut self, change: &Change) -> bool {
         match change {
             Change::Harmless | Change::Truncate(_) => return true,
-            Change::Index { drops_primary_key: false, .. } => return true,
-            Change::Index { table, drops_primary_key: true } => self.drop_primary_key(table),
+            Change::Index { index: IndexChange::Add, .. } => return true,
+            Change::Index { table, index: IndexChange::AddUnique(key) } => {
+                return self.alter_table(&AlterTable::of(table, AlterClause::AddUnique(key.clone())));
+            }
+            Change::Index { table, index: IndexChange::Drop } => {
+                return self.alter_table(&AlterTable::of(table, AlterClause::DropKey));
+            }
+            Change::Index { table, index: IndexChange::DropPrimaryKey } => {
+                let clause = AlterClause::DropPrimaryKey { if_exists: true };
+                return self.alter_table(&AlterTable::of(table, clause));
+            }
             Change::CreateTable(create) => self.create_table(create),
             Change::AlterTable(alter) => return self.alter_table(alter),
             Change::DropTables(tables) => tables.iter().for_each(|table| self.remove(table)),
@@ -167,18 +176,6 @@ impl Changing<'_, '_> {
         }
     }
 
-    fn drop_primary_key(&mut self, table: &TableName) {
-        match self.state(table) {
-            Some(Entry::Known(definition)) => {
-                let mut definition = (*definition).clone();
-                definition.columns.iter_mut().for_each(|column| column.primary_key = 0);
-                self.define(definition);
-            }
-            Some(Entry::Doubtful(_)) => {}
-            None => self.doubt(table, "an index was dropped of a table that is not known"),
-        }
-    }
-
     fn state(&self, (database, table): &TableName) -> Option<Entry> {
         self.catalog.tables.get(&self.catalog.key(database, table)).cloned()
     }
@@ -249,6 +246,10 @@ impl Changing<'_, '_> {
         if create.if_not_exists && self.is_taken(&create.name) {
             return;
         }
+        if self.session.error_code != 0 {
+            // Only the old table is gone.
+            return self.remove(&create.name);
+        }
         match &create.body {
             CreateBody::Like(source) => match self.state(source) {
                 Some(Entry::Known(definition)) => {
@@ -297,17 +298,30 @@ impl Changing<'_, '_> {
                 None => versioning::add(&mut definition, Versioned::Implicitly)?,
             }
         }
+        if self.session.dialect.is_mariadb {
+            let of_columns = elements.columns.iter().filter(|spec| spec.unique).map(hashing::key_of_column);
+            let keys: Vec<UniqueKey> = elements.unique_keys.iter().cloned().chain(of_columns).collect();
+            hashing::add(&mut definition, &keys, options.engine.as_deref())?;
+        }
         Ok(definition)
     }
 
     /// True where nothing that matters could change.
     fn alter_table(&mut self, alter: &AlterTable) -> bool {
-        use crate::source::statement::ddl::AlterClause as C;
+        use AlterClause as C;
         let new_name = alter.clauses.iter().rev().find_map(|clause| match clause {
             C::RenameTo(name) => Some(name),
             _ => None,
         });
-        if alter.clauses.iter().all(|clause| matches!(clause, C::Harmless | C::ExchangePartition(_))) {
+        let state = self.state(&alter.table);
+        // Keys matter where they may bring a hidden column.
+        let keys_matter = matches!(&state, Some(Entry::Known(before)) if hashing::keys_matter(before, &alter.clauses));
+        let is_harmless = |clause: &C| match clause {
+            C::Harmless | C::ExchangePartition(_) => true,
+            C::AddUnique(_) | C::DropKey => !keys_matter,
+            _ => false,
+        };
+        if alter.clauses.iter().all(is_harmless) {
             return true;
         }
         for clause in &alter.clauses {
@@ -324,7 +338,6 @@ impl Changing<'_, '_> {
             C::Unknown(reason) => Some(reason.clone()),
             _ => None,
         });
-        let state = self.state(&alter.table);
         if state.is_none() && alter.if_exists && unknown.is_none() {
             return false;
         }
@@ -335,7 +348,9 @@ impl Changing<'_, '_> {
             (None, Some(Entry::Doubtful(_))) => Err(None),
             (None, Some(Entry::Known(before))) => {
                 let database = self.charset_of_database(&before.database);
-                alter::altered(&before, &alter.clauses, &database).map(|after| (before, after)).map_err(Some)
+                alter::altered(&before, &alter.clauses, &database, self.session.dialect.is_mariadb)
+                    .map(|after| (before, after))
+                    .map_err(Some)
             }
         };
         let target = new_name.unwrap_or(&alter.table);

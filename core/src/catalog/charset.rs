@@ -1,8 +1,11 @@
 //! Names of character sets and collations, and how many bytes a character takes at most.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_codec::mysql::schema::CharsetName;
+use millstream_codec::mysql::value::charset::Charset;
 
 /// The most bytes of one character; `None` for a character set that no known server has.
 pub fn bytes_max(charset: &str) -> Option<u8> {
@@ -41,4 +44,64 @@ pub fn of_collation(collation: &str) -> OfCollation {
         return OfCollation::Any;
     }
     canonical(prefix).map_or(OfCollation::Unknown, OfCollation::Of)
+}
+
+/// The fewest bytes of one character.
+pub fn bytes_min(charset: &str) -> usize {
+    match charset {
+        "ucs2" | "utf16" | "utf16le" => 2,
+        "utf32" => 4,
+        _ => 1,
+    }
+}
+
+/// The text with `?` for each character that this character set does not have, as the servers write it.
+pub fn representable<'a>(text: &'a str, charset: &str) -> Cow<'a, str> {
+    let lacks_planes = matches!(charset, "utf8mb3" | "ucs2");
+    let has_all = matches!(charset, "utf8mb4" | "utf16" | "utf16le" | "utf32" | "gb18030" | "binary");
+    if has_all || (text.is_ascii() && charset != "swe7") {
+        return Cow::Borrowed(text);
+    }
+    let wanted: BTreeSet<char> = text.chars().filter(|c| !c.is_ascii() || charset == "swe7").collect();
+    let missing: BTreeSet<char> = match Charset::by_name(charset) {
+        _ if lacks_planes => wanted.into_iter().filter(|c| u32::from(*c) > 0xffff).collect(),
+        Some(known) => absent(wanted, known),
+        None => return Cow::Borrowed(text),
+    };
+    if missing.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if missing.contains(&c) { '?' } else { c }).collect())
+}
+
+/// Those of these characters that no bytes of the character set stand for. There is no encoder, so all its characters are
+/// gone through: some 130,000 at most, and only for labels that are not ASCII.
+fn absent(mut wanted: BTreeSet<char>, charset: Charset) -> BTreeSet<char> {
+    let mut text = String::new();
+    let mut found = |bytes: &[u8], wanted: &mut BTreeSet<char>| {
+        text.clear();
+        if charset.decode_into(bytes, &mut text) {
+            let mut characters = text.chars();
+            if let (Some(character), None) = (characters.next(), characters.next()) {
+                wanted.remove(&character);
+            }
+        }
+        wanted.is_empty()
+    };
+    for first in 0..=u8::MAX {
+        if found(&[first], &mut wanted) {
+            return wanted;
+        }
+    }
+    // 0x8f leads the three-byte characters of ujis and eucjpms.
+    for first in 0x80..=u8::MAX {
+        for second in 0x40..=u8::MAX {
+            if found(&[first, second], &mut wanted)
+                || (second >= 0xa1 && first >= 0xa1 && found(&[0x8f, first, second], &mut wanted))
+            {
+                return wanted;
+            }
+        }
+    }
+    wanted
 }

@@ -106,9 +106,11 @@ pub enum DefinedType {
         size: LobSize,
     },
     Enum {
+        charset: CharsetName,
         labels: Arc<[String]>,
     },
     Set {
+        charset: CharsetName,
         labels: Arc<[String]>,
     },
     /// MySQL's. MariaDB's JSON is LONGTEXT.
@@ -173,8 +175,8 @@ impl DefinedType {
             Self::Text { charset, size } => ColumnType::Text { charset: charset.clone(), length: size.bytes_max() },
             Self::Binary { bytes } => ColumnType::Binary { fixed: Some(*bytes) },
             Self::Varbinary { .. } | Self::Blob { .. } => ColumnType::Binary { fixed: None },
-            Self::Enum { labels } => ColumnType::Enum { labels: labels.clone() },
-            Self::Set { labels } => ColumnType::Set { labels: labels.clone() },
+            Self::Enum { labels, .. } => ColumnType::Enum { labels: labels.clone() },
+            Self::Set { labels, .. } => ColumnType::Set { labels: labels.clone() },
             Self::Json => ColumnType::Json,
             Self::Geometry => ColumnType::Geometry,
             Self::Vector => ColumnType::Vector,

@@ -12,6 +12,7 @@ mod alter;
 mod apply;
 pub mod charset;
 mod definition;
+mod hashing;
 mod resolve;
 mod versioning;
 
@@ -200,3 +201,6 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ pub(super) fn column(
         TypeSpec::Labels { is_set, labels, charset } => {
             let charset = effective(charset).map_err(explained)?;
             let labels: Arc<[String]> = labels.iter().map(|label| shown(label, &charset)).collect();
-            if *is_set { DefinedType::Set { labels } } else { DefinedType::Enum { labels } }
+            if *is_set { DefinedType::Set { charset, labels } } else { DefinedType::Enum { charset, labels } }
         }
     };
     Ok(ColumnDefinition { name: spec.name.clone(), defined_type, primary_key: 0, hidden: false })
@@ -97,11 +97,17 @@ fn lob(size: LobSize, charset: CharsetName) -> DefinedType {
     if &*charset == BINARY { DefinedType::Blob { size } } else { DefinedType::Text { charset, size } }
 }
 
-/// A label as it is stored: without blanks at its end, except in binary.
+/// A label as it is stored: without blanks at its end, except in binary, and with `?` for what the character set lacks.
 fn shown(label: &Label, charset: &str) -> String {
     let text = match label {
-        Label::Text(text) => text.clone(),
-        Label::Bytes(bytes) => text_of::decode(charset, bytes).0.into_owned(),
+        Label::Text(text) => charset::representable(text, charset).into_owned(),
+        Label::Bytes(bytes) => {
+            // A literal that is shorter than a character is filled up on the left.
+            let width = charset::bytes_min(charset);
+            let missing = bytes.len().next_multiple_of(width) - bytes.len();
+            let padded: Vec<u8> = std::iter::repeat_n(0, missing).chain(bytes.iter().copied()).collect();
+            text_of::decode(charset, &padded).0.into_owned()
+        }
     };
     if charset == BINARY { text } else { text.trim_end_matches(' ').to_owned() }
 }
@@ -117,8 +123,26 @@ pub(super) fn converted(old: &DefinedType, charset: &CharsetName) -> Result<Defi
             let characters = size.bytes_max() / u32::from(charset::bytes_max(old).unwrap_or(1));
             characters_of(TextShape::SizedText(characters.into()), charset)
         }
+        // The servers give these another character set, but leave the bytes of their labels.
+        DefinedType::Enum { charset: old, labels } if stay_the_same(labels, old, charset) => {
+            let charset = if &**old == BINARY { old } else { charset };
+            Ok(DefinedType::Enum { charset: charset.clone(), labels: labels.clone() })
+        }
+        DefinedType::Set { charset: old, labels } if stay_the_same(labels, old, charset) => {
+            let charset = if &**old == BINARY { old } else { charset };
+            Ok(DefinedType::Set { charset: charset.clone(), labels: labels.clone() })
+        }
+        DefinedType::Enum { .. } | DefinedType::Set { .. } => {
+            Err("labels that CONVERT TO CHARACTER SET leaves in bytes of another character set".to_owned())
+        }
         other => Ok(other.clone()),
     }
+}
+
+fn stay_the_same(labels: &[String], old: &str, new: &str) -> bool {
+    let is_ascii =
+        |charset: &str| text_of::Charset::by_name(charset).is_some_and(|charset| charset.is_ascii_superset());
+    old == new || old == BINARY || (is_ascii(old) && is_ascii(new) && labels.iter().all(|label| label.is_ascii()))
 }
 
 fn characters_of(shape: TextShape, charset: &CharsetName) -> Result<DefinedType, String> {

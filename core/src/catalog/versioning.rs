@@ -1,6 +1,7 @@
 //! MariaDB's WITH SYSTEM VERSIONING: two columns more, which a statement may name or leave to the server, and the end of
 //! a row's time in the primary key.
 
+use super::hashing::is_hash;
 use super::{ColumnDefinition, DefinedType, TableDefinition, TableKind};
 
 pub(super) enum Versioned<'a> {
@@ -19,12 +20,14 @@ pub(super) fn add(definition: &mut TableDefinition, versioned: Versioned<'_>) ->
                 if definition.columns.iter().any(|column| super::alter::same_name(&column.name, name)) {
                     return Err(format!("a versioned table that has a column {name} of its own"));
                 }
-                definition.columns.push(ColumnDefinition {
+                let column = ColumnDefinition {
                     name: name.to_owned(),
                     defined_type: DefinedType::Timestamp { digits: 6 },
                     primary_key: 0,
                     hidden: true,
-                });
+                };
+                let index = definition.columns.iter().position(is_hash).unwrap_or(definition.columns.len());
+                definition.columns.insert(index, column);
             }
             "row_end"
         }
@@ -54,19 +57,23 @@ pub(super) fn restore_key(definition: &mut TableDefinition) -> Result<(), String
     if definition.kind != TableKind::SystemVersioned {
         return Ok(());
     }
-    if !definition.columns.iter().any(|column| column.hidden) {
+    if !has_hidden(definition) {
         return Err("the primary key of a table was changed that names its versioning columns".to_owned());
     }
     add_to_key(definition, "row_end");
     Ok(())
 }
 
+fn has_hidden(definition: &TableDefinition) -> bool {
+    definition.columns.iter().any(|column| column.hidden && !is_hash(column))
+}
+
 pub(super) fn remove(definition: &mut TableDefinition) -> Result<(), String> {
-    if definition.kind == TableKind::SystemVersioned && !definition.columns.iter().any(|column| column.hidden) {
+    if definition.kind == TableKind::SystemVersioned && !has_hidden(definition) {
         return Err("system versioning was dropped from a table that names its versioning columns".to_owned());
     }
     definition.kind = TableKind::Table;
-    definition.columns.retain(|column| !column.hidden);
+    definition.columns.retain(|column| !column.hidden || is_hash(column));
     Ok(())
 }
 

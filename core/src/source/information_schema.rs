@@ -109,17 +109,19 @@ pub fn snapshot_queries(scope: Scope<'_>) -> [String; 3] {
     };
     [
         format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, TABLE_COLLATION FROM information_schema.TABLES WHERE {wanted}"
+            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, TABLE_COLLATION, ENGINE FROM information_schema.TABLES WHERE {wanted}"
         ),
-        // Only MariaDB can have columns of a row's time, and only it reads what is in this comment.
+        // Only MariaDB can have columns of a row's time, and only it reads what is in this comment (and so below: a unique
+        // key is only hashed there, but in engines that know no other index).
         format!(
             "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME \
              /*M!100200 , GENERATION_EXPRESSION */ FROM information_schema.COLUMNS WHERE {wanted} \
              ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
         ),
         format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE {wanted} \
-             AND INDEX_NAME = 'PRIMARY' ORDER BY TABLE_SCHEMA, TABLE_NAME, SEQ_IN_INDEX"
+            "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS \
+             WHERE {wanted} AND (INDEX_NAME = 'PRIMARY' \
+             /*M!100400 OR (NON_UNIQUE = 0 AND INDEX_TYPE = 'HASH' AND SEQ_IN_INDEX = 1) */) ORDER BY TABLE_SCHEMA, TABLE_NAME, SEQ_IN_INDEX"
         ),
     ]
 }
@@ -138,8 +140,8 @@ pub fn snapshot(
     let mut columns = by_table(columns)?;
     let mut keys = by_table(keys)?;
     for row in tables {
-        let [database, table, table_type, collation] = row.as_slice() else {
-            return Err(InformationSchemaError::Cells { found: row.len(), expected: 4 });
+        let [database, table, table_type, collation, engine] = row.as_slice() else {
+            return Err(InformationSchemaError::Cells { found: row.len(), expected: 5 });
         };
         let (database, table) = table_name(database, table)?;
         let kind = match text(table_type) {
@@ -153,8 +155,14 @@ pub fn snapshot(
         };
         let columns = columns.remove(&(database, table)).unwrap_or_default();
         let keys = keys.remove(&(database, table)).unwrap_or_default();
-        match definition(database, table, kind, text(collation), &columns, &keys) {
-            Ok(definition) => snapshot.tables.push(definition),
+        let (key, hashed): (Vec<&[Cell]>, Vec<&[Cell]>) =
+            keys.into_iter().partition(|cells| cells.first().and_then(text) == Some("PRIMARY"));
+        let hashed = if text(engine).is_some_and(|engine| engine == "MEMORY") { 0 } else { hashed.len() };
+        match definition(database, table, kind, text(collation), &columns, &key) {
+            Ok(mut definition) => {
+                definition.add_hidden_hashes(hashed);
+                snapshot.tables.push(definition);
+            }
             Err(reason) => snapshot.doubtful.push((database.to_owned(), table.to_owned(), reason)),
         }
     }
@@ -207,7 +215,7 @@ fn definition(
         is_explicit |= cells.get(3).and_then(text).is_some_and(|expression| expression == "ROW END");
         let defined_type = defined_type(type_text, cells.get(2).and_then(text))
             .ok_or_else(|| format!("column {name}: the type '{type_text}' is not known"))?;
-        let place = key.iter().position(|part| part.first().and_then(text).is_some_and(|part| same(part, name)));
+        let place = key.iter().position(|part| part.get(1).and_then(text).is_some_and(|part| same(part, name)));
         let primary_key = place.and_then(|index| u16::try_from(index + 1).ok()).unwrap_or(0);
         definitions.push(ColumnDefinition { name: name.to_owned(), defined_type, primary_key, hidden: false });
     }
@@ -238,6 +246,7 @@ fn defined_type(full: &str, charset: Option<&str>) -> Option<DefinedType> {
         "longtext" | "longblob" => LobSize::Long,
         _ => LobSize::Normal,
     };
+    let labelled = |charset: Option<&str>| charset::canonical(charset.unwrap_or("binary"));
     Some(match column_type(full, &facts)? {
         T::Integer { bytes, unsigned } => DefinedType::Integer { bytes, unsigned },
         T::Float => DefinedType::Float,
@@ -258,8 +267,8 @@ fn defined_type(full: &str, charset: Option<&str>) -> Option<DefinedType> {
         T::Binary { fixed: Some(bytes) } => DefinedType::Binary { bytes },
         T::Binary { fixed: None } if word == "varbinary" => DefinedType::Varbinary { bytes: number()? },
         T::Binary { fixed: None } => DefinedType::Blob { size },
-        T::Enum { labels } => DefinedType::Enum { labels },
-        T::Set { labels } => DefinedType::Set { labels },
+        T::Enum { labels } => DefinedType::Enum { charset: labelled(charset)?, labels },
+        T::Set { labels } => DefinedType::Set { charset: labelled(charset)?, labels },
         T::Json => DefinedType::Json,
         T::Geometry => DefinedType::Geometry,
         T::Vector => DefinedType::Vector,

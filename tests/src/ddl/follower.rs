@@ -294,7 +294,11 @@ impl<'a> Follower<'a> {
                 ours.sort_unstable();
                 let ours: Vec<usize> = ours.into_iter().map(|(_, index)| index).collect();
                 let theirs: Vec<usize> = map.metadata.primary_key.iter().map(|part| part.column).collect();
-                ensure!(ours == theirs, "{key:?}: its primary key is {ours:?}, its TABLE_MAP has {theirs:?}");
+                // Without a primary key, the first UNIQUE over NOT NULL columns is told in its place.
+                ensure!(
+                    ours.is_empty() || ours == theirs,
+                    "{key:?}: its primary key is {ours:?}, its TABLE_MAP has {theirs:?}"
+                );
             }
             compared += 1;
         }

@@ -60,6 +60,9 @@ pub struct Session<'a> {
     pub server_charset: Option<&'a str>,
     /// The character set of `collation_database`, where the session set it to another than its database's.
     pub database_charset: Option<&'a str>,
+    /// What the statement ended with at the server; 0: it succeeded. One that failed is logged where it did a part of its
+    /// work: DROP TABLE of which some are missing, MariaDB's CREATE OR REPLACE TABLE after it dropped the old one.
+    pub error_code: u16,
 }
 
 impl<'a> Session<'a> {
@@ -73,6 +76,7 @@ impl<'a> Session<'a> {
             sql_mode,
             server_charset: query.server_charset(),
             database_charset: query.database_charset(),
+            error_code: query.error_code,
         }
     }
 }

@@ -172,6 +172,10 @@ impl Parser<'_, '_> {
             clauses.push(AlterClause::AddPrimaryKey { parts: self.primary_key()?, if_not_exists });
             return Ok(());
         }
+        if self.session.dialect.is_mariadb && self.word("UNIQUE") {
+            clauses.push(AlterClause::AddUnique(self.unique_key()?));
+            return Ok(());
+        }
         if self.at_other_key() {
             self.skip_part()?;
             clauses.push(AlterClause::Harmless);
@@ -188,6 +192,7 @@ impl Parser<'_, '_> {
         let elements = self.elements()?;
         self.need_punctuation(')')?;
         clauses.extend(elements.columns.into_iter().map(|column| added(column, Place::Unsaid)));
+        clauses.extend(elements.unique_keys.into_iter().map(AlterClause::AddUnique));
         clauses.extend(elements.periods.into_iter().map(AlterClause::AddPeriod));
         clauses.extend(elements.primary_key.map(|parts| AlterClause::AddPrimaryKey { parts, if_not_exists: false }));
         Ok(())
@@ -200,7 +205,7 @@ impl Parser<'_, '_> {
         if self.any_word(&["INDEX", "KEY"]) || self.word("CONSTRAINT") {
             let if_exists = self.if_exists();
             let is_primary = self.name("a key's name")?.eq_ignore_ascii_case("PRIMARY");
-            return Ok(if is_primary { AlterClause::DropPrimaryKey { if_exists } } else { AlterClause::Harmless });
+            return Ok(if is_primary { AlterClause::DropPrimaryKey { if_exists } } else { AlterClause::DropKey });
         }
         if self.words(&["FOREIGN", "KEY"]) || self.word("CHECK") || self.words(&["PERIOD", "FOR"]) {
             self.if_exists();

@@ -5,7 +5,7 @@ use super::parser::{Parsed, Parser};
 use super::tree::{CharsetClause, ColumnSpec, Place, RowBound, TypeSpec};
 
 /// What may follow a DEFAULT's value: where one of them stands, the value has ended.
-const ATTRIBUTES: [&str; 36] = [
+const ATTRIBUTES: [&str; 38] = [
     "AFTER",
     "AS",
     "AUTO_INCREMENT",
@@ -25,9 +25,11 @@ const ATTRIBUTES: [&str; 36] = [
     "NOT",
     "NULL",
     "ON",
+    "PARTITION",
     "PERSISTENT",
     "PRIMARY",
     "REFERENCES",
+    "REMOVE",
     "SECONDARY_ENGINE_ATTRIBUTE",
     "SERIAL",
     "SRID",
@@ -53,12 +55,24 @@ impl Parser<'_, '_> {
     /// What stands behind the name. FIRST and AFTER are only known to ALTER, and nowhere else mean anything.
     pub fn column_named(&mut self, name: String) -> Parsed<(ColumnSpec, Place)> {
         let type_spec = self.type_spec().map_err(|reason| format!("column {name}: {reason}"))?;
-        let mut column = ColumnSpec { name, type_spec, primary_key: false, row_bound: None, system_versioning: false };
+        let mut column = ColumnSpec {
+            name,
+            type_spec,
+            primary_key: false,
+            unique: false,
+            row_bound: None,
+            system_versioning: false,
+        };
         let mut place = Place::Unsaid;
-        while !self.at_end() && !self.at_punctuation(',') && !self.at_punctuation(')') {
+        while !self.at_end() && !self.at_punctuation(',') && !self.at_punctuation(')') && !self.at_partitioning() {
             self.attribute(&mut column, &mut place).map_err(|reason| format!("column {}: {reason}", column.name))?;
         }
         Ok((column, place))
+    }
+
+    /// What may stand behind the last clause of ALTER TABLE without a comma.
+    pub fn at_partitioning(&self) -> bool {
+        self.at_words(&["PARTITION", "BY"]) || self.at_words(&["REMOVE", "PARTITIONING"])
     }
 
     fn attribute(&mut self, column: &mut ColumnSpec, place: &mut Place) -> Parsed<()> {
@@ -88,7 +102,10 @@ impl Parser<'_, '_> {
             "NOT" if self.any_word(&["NULL", "SECONDARY", "ENFORCED"]) => {}
             "DEFAULT" => self.default_value()?,
             "ON" => self.on_update()?,
-            "UNIQUE" => drop(self.word("KEY")),
+            "UNIQUE" => {
+                self.word("KEY");
+                column.unique = true;
+            }
             "PRIMARY" | "KEY" => {
                 if word == "PRIMARY" {
                     self.word("KEY");

@@ -2,7 +2,7 @@
 
 use super::super::token::{Token, Tokens};
 use super::parser::{Parsed, Parser};
-use super::tree::{Change, CreateBody, CreateTable, Elements, KeyPart, Period, TableOptions, Unknown};
+use super::tree::{Change, CreateBody, CreateTable, Elements, KeyPart, Period, TableOptions, UniqueKey, Unknown};
 
 impl Parser<'_, '_> {
     /// Behind CREATE TABLE.
@@ -101,6 +101,10 @@ impl Parser<'_, '_> {
             elements.periods.push(period);
             return Ok(());
         }
+        if self.session.dialect.is_mariadb && self.word("UNIQUE") {
+            elements.unique_keys.push(self.unique_key()?);
+            return Ok(());
+        }
         if self.at_other_key() {
             return self.skip_part();
         }
@@ -149,6 +153,47 @@ impl Parser<'_, '_> {
         self.need_punctuation(')')?;
         self.skip_part()?;
         Ok(parts)
+    }
+
+    /// Behind UNIQUE, and its options: `[KEY] [name] [USING x] (parts) [options]`.
+    pub fn unique_key(&mut self) -> Parsed<UniqueKey> {
+        self.any_word(&["KEY", "INDEX"]);
+        self.if_not_exists();
+        if !self.at_punctuation('(') && !self.at_any(&["USING", "TYPE"]) {
+            self.name("a key's name")?;
+        }
+        self.unique_parts()
+    }
+
+    /// `[USING x] (parts) [options]`
+    pub fn unique_parts(&mut self) -> Parsed<UniqueKey> {
+        let mut key = UniqueKey::default();
+        if self.any_word(&["USING", "TYPE"]) {
+            key.uses_hash = self.name("a kind of index")?.eq_ignore_ascii_case("HASH");
+        }
+        self.need_punctuation('(')?;
+        loop {
+            let name = self.name("a column's name")?;
+            let mut characters = None;
+            if self.punctuation('(') {
+                characters = Some(self.number()?);
+                self.need_punctuation(')')?;
+            }
+            self.words(&["WITHOUT", "OVERLAPS"]);
+            self.any_word(&["ASC", "DESC"]);
+            key.parts.push((name, characters));
+            if !self.punctuation(',') {
+                break;
+            }
+        }
+        self.need_punctuation(')')?;
+        while !self.at_end() && !self.at_punctuation(',') && !self.at_punctuation(')') {
+            if self.at_words(&["USING", "HASH"]) {
+                key.uses_hash = true;
+            }
+            self.tokens.next();
+        }
+        Ok(key)
     }
 
     /// MariaDB: `PERIOD FOR name (start, end)`

@@ -14,7 +14,8 @@ mod types;
 
 pub use tree::{
     AlterClause, AlterTable, Change, CharsetClause, CharsetWord, ColumnSpec, CreateBody, CreateTable, Elements,
-    KeyPart, Label, Period, Place, RowBound, TableName, TableOptions, TextShape, TypeSpec, Unknown,
+    IndexChange, KeyPart, Label, Period, Place, RowBound, TableName, TableOptions, TextShape, TypeSpec, UniqueKey,
+    Unknown,
 };
 
 use super::token::Tokens;

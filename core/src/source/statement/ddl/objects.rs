@@ -3,7 +3,7 @@
 use super::super::token::Token;
 use super::not_understood;
 use super::parser::{Parsed, Parser};
-use super::tree::{Change, CharsetClause, TypeSpec, Unknown};
+use super::tree::{Change, CharsetClause, IndexChange, TypeSpec, UniqueKey, Unknown};
 use crate::catalog::DefinedType;
 
 /// Accounts, and what else is no business of a reader of rows. Their statements hold password hashes.
@@ -71,7 +71,10 @@ impl<'a> Parser<'_, 'a> {
         Some(match object.word.as_str() {
             "TABLE" if object.has("TEMPORARY") => return None,
             "TABLE" => self.create_table(),
-            "INDEX" => self.index(false),
+            "INDEX" if object.has("UNIQUE") && self.session.dialect.is_mariadb => {
+                self.index(IndexChange::AddUnique(UniqueKey::default()))
+            }
+            "INDEX" => self.index(IndexChange::Add),
             "VIEW" => {
                 self.if_not_exists();
                 self.table_name().map_or_else(not_understood, Change::CreateView)
@@ -108,7 +111,7 @@ impl<'a> Parser<'_, 'a> {
                 let kind = if object.word.starts_with("TABLE") { "drop_table" } else { "other" };
                 self.dropped(kind)
             }
-            "INDEX" => self.index(true),
+            "INDEX" => self.index(IndexChange::Drop),
             "DATABASE" | "SCHEMA" => {
                 self.if_exists();
                 self.name("a database's name").map_or_else(not_understood, Change::DropDatabase)
@@ -175,17 +178,36 @@ impl<'a> Parser<'_, 'a> {
     }
 
     /// `[IF EXISTS] [name] ... ON table`
-    fn index(&mut self, drops: bool) -> Change {
+    fn index(&mut self, mut index: IndexChange) -> Change {
         let _ = self.if_not_exists() || self.if_exists();
-        let name = self.tokens.peek();
-        let drops_primary_key =
-            drops && matches!(name, Some(Token::Name(name)) if name.eq_ignore_ascii_case("PRIMARY"));
+        if let (IndexChange::Drop, Some(Token::Name(name))) = (&index, self.tokens.peek())
+            && name.eq_ignore_ascii_case("PRIMARY")
+        {
+            index = IndexChange::DropPrimaryKey;
+        }
+        let mut uses_hash = false;
         while let Some(token) = self.tokens.next() {
-            if token.is("ON") {
-                return self
-                    .table_name()
-                    .map_or_else(not_understood, |table| Change::Index { table, drops_primary_key });
+            if token.is_any(&["USING", "TYPE"]) {
+                uses_hash = self.at("HASH");
             }
+            if !token.is("ON") {
+                continue;
+            }
+            let table = match self.table_name() {
+                Ok(table) => table,
+                Err(reason) => return not_understood(reason),
+            };
+            if let IndexChange::AddUnique(key) = &mut index {
+                match self.unique_parts() {
+                    Ok(parts) => *key = UniqueKey { uses_hash: uses_hash || parts.uses_hash, ..parts },
+                    Err(reason) => {
+                        let tables = vec![table];
+                        let (kind, others, carries_rows) = ("other", false, false);
+                        return Change::Unknown(Unknown { kind, tables, others, carries_rows, reason });
+                    }
+                }
+            }
+            return Change::Index { table, index };
         }
         not_understood("an index of no table".to_owned())
     }

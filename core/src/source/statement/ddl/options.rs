@@ -5,7 +5,7 @@ use super::parser::{Parsed, Parser};
 use super::tree::TableOptions;
 
 /// `OPTION [=] value`
-const OPTIONS: [&str; 32] = [
+const OPTIONS: [&str; 30] = [
     "AUTOEXTEND_SIZE",
     "AUTO_INCREMENT",
     "AVG_ROW_LENGTH",
@@ -15,7 +15,6 @@ const OPTIONS: [&str; 32] = [
     "CONNECTION",
     "DELAY_KEY_WRITE",
     "ENCRYPTION",
-    "ENGINE",
     "ENGINE_ATTRIBUTE",
     "INSERT_METHOD",
     "KEY_BLOCK_SIZE",
@@ -35,7 +34,6 @@ const OPTIONS: [&str; 32] = [
     "TABLESPACE",
     "TABLE_CHECKSUM",
     "TRANSACTIONAL",
-    "TYPE",
     "UNION",
     "NODEGROUP",
 ];
@@ -60,6 +58,11 @@ impl Parser<'_, '_> {
         if self.words(&["DATA", "DIRECTORY"]) || self.words(&["INDEX", "DIRECTORY"]) || self.any_word(&OPTIONS) {
             self.punctuation('=');
             self.option_value()?;
+            return Ok(true);
+        }
+        if self.any_word(&["ENGINE", "TYPE"]) {
+            self.punctuation('=');
+            options.engine = Some(self.name_or_text("an engine")?);
             return Ok(true);
         }
         let mut ahead = self.tokens.clone();

@@ -20,7 +20,7 @@ pub enum Change {
     /// CREATE INDEX and DROP INDEX.
     Index {
         table: TableName,
-        drops_primary_key: bool,
+        index: IndexChange,
     },
     CreateSequence {
         name: TableName,
@@ -50,6 +50,14 @@ pub enum Change {
     Harmless,
     /// Not understood.
     Unknown(Unknown),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexChange {
+    Add,
+    AddUnique(UniqueKey),
+    Drop,
+    DropPrimaryKey,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +94,8 @@ pub enum CreateBody {
 pub struct Elements {
     pub columns: Vec<ColumnSpec>,
     pub primary_key: Option<Vec<KeyPart>>,
+    /// Of MariaDB only, where a long one brings a hidden column.
+    pub unique_keys: Vec<UniqueKey>,
     pub periods: Vec<Period>,
 }
 
@@ -94,6 +104,14 @@ pub struct KeyPart {
     pub name: String,
     /// MariaDB: it is a period's name, of which both columns are meant.
     pub without_overlaps: bool,
+}
+
+/// UNIQUE, as far as it tells whether MariaDB hashes it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UniqueKey {
+    pub uses_hash: bool,
+    /// Columns, and how many characters of them count, where not all do.
+    pub parts: Vec<(String, Option<u64>)>,
 }
 
 /// MariaDB: PERIOD FOR name (start, end)
@@ -109,6 +127,7 @@ pub struct TableOptions {
     pub charset: CharsetClause,
     /// MariaDB: WITH SYSTEM VERSIONING
     pub system_versioning: bool,
+    pub engine: Option<String>,
 }
 
 /// CHARACTER SET and COLLATE, as they are written.
@@ -141,6 +160,8 @@ pub struct ColumnSpec {
     pub type_spec: TypeSpec,
     /// PRIMARY KEY behind its type.
     pub primary_key: bool,
+    /// UNIQUE behind its type.
+    pub unique: bool,
     /// MariaDB: GENERATED ALWAYS AS ROW START or END.
     pub row_bound: Option<RowBound>,
     /// MariaDB: WITH SYSTEM VERSIONING behind its type, which makes the whole table versioned.
@@ -193,6 +214,12 @@ pub struct AlterTable {
     pub clauses: Vec<AlterClause>,
 }
 
+impl AlterTable {
+    pub fn of(table: &TableName, clause: AlterClause) -> Self {
+        Self { table: table.clone(), if_exists: false, clauses: vec![clause] }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// Where it is, or behind all others if it is new.
@@ -231,6 +258,10 @@ pub enum AlterClause {
     DropPrimaryKey {
         if_exists: bool,
     },
+    /// Of MariaDB only.
+    AddUnique(UniqueKey),
+    /// A key, constraint or index that is not the primary key.
+    DropKey,
     AddPeriod(Period),
     ConvertCharset(CharsetClause),
     DefaultCharset(CharsetClause),

@@ -108,11 +108,9 @@ impl Parser<'_, '_> {
             "CLOB" if self.session.dialect.is_mariadb => self.text(TextShape::Text(LobSize::Long)),
             "LONG" if self.word("VARBINARY") => plain(D::Blob { size: LobSize::Medium }),
             "LONG" => {
-                if self.any_word(&["CHAR", "CHARACTER"]) {
-                    self.need("VARYING")?;
-                } else {
-                    self.any_word(&["VARCHAR", "VARCHARACTER"]);
-                }
+                let _ = self.any_word(&["VARCHAR", "VARCHARACTER"])
+                    || self.words(&["CHAR", "VARYING"])
+                    || self.words(&["CHARACTER", "VARYING"]);
                 self.text(TextShape::Text(LobSize::Medium))
             }
             "TINYBLOB" => plain(D::Blob { size: LobSize::Tiny }),
