@@ -10,12 +10,6 @@ use millstream_codec::mysql::file::{BinlogFileReader, MAGIC};
 
 use crate::input::Input;
 
-/// Type, flags' low byte and body.
-pub type Body<'a> = (u8, u8, &'a [u8]);
-
-/// Bytes of an event's head in an input.
-pub const BODIES: usize = 4;
-
 const EVENT_BYTES_MAX: usize = 1 << 24;
 const SERVER_ID: u32 = 7;
 

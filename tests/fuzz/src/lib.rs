@@ -15,7 +15,7 @@ mod memory;
 pub mod peer;
 mod targets;
 
-pub use binlog::{BODIES, events_of, files_input};
+pub use binlog::{events_of, files_input};
 
 /// One target.
 #[derive(Clone, Copy)]
@@ -30,9 +30,18 @@ pub struct Target {
 }
 
 pub const TARGETS: &[Target] = &[
-    Target { name: "events", run: targets::events::target, input_bytes_max: 4096, memory: (64 << 10, 64) },
-    Target { name: "files", run: targets::files::target, input_bytes_max: 16 << 10, memory: (4 << 20, 256) },
-    Target { name: "rows", run: targets::rows::target, input_bytes_max: 4096, memory: (2 << 20, 2048) },
+    Target { name: "packets", run: targets::packets::target, input_bytes_max: 4096, memory: (2 << 20, 64) },
+    Target { name: "login", run: targets::login::target, input_bytes_max: 4096, memory: (128 << 10, 64) },
+    Target { name: "events", run: targets::events::target, input_bytes_max: 4096, memory: (2 << 20, 64) },
+    Target { name: "files", run: targets::files::target, input_bytes_max: 16384, memory: (8 << 20, 4096) },
+    Target { name: "rows", run: targets::rows::target, input_bytes_max: 4096, memory: (4 << 20, 8192) },
+    Target { name: "jsonb", run: targets::jsonb::target, input_bytes_max: 4096, memory: (16 << 10, 64) },
+    Target { name: "json_diff", run: targets::json_diff::target, input_bytes_max: 4096, memory: (16 << 10, 128) },
+    Target { name: "gtids", run: targets::gtids::target, input_bytes_max: 2048, memory: (64 << 10, 64) },
+    Target { name: "statements", run: targets::statements::target, input_bytes_max: 4096, memory: (64 << 10, 256) },
+    Target { name: "wire", run: targets::wire::target, input_bytes_max: 4096, memory: (1 << 20, 256) },
+    Target { name: "compression", run: targets::compression::target, input_bytes_max: 4096, memory: (1 << 20, 64) },
+    Target { name: "registry", run: targets::registry::target, input_bytes_max: 4096, memory: (8 << 20, 256) },
 ];
 
 impl Target {

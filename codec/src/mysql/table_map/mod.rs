@@ -140,7 +140,8 @@ impl<'a> TableMap<'a> {
             .ok_or_else(|| reader.invalid("column count", format!("{count}, at most {COLUMNS_MAX}")))?;
         let types = reader.bytes("column types", count)?;
         if reader.is_empty() {
-            let reason = "it has no metadata of its columns, as MySQL 5.1 wrote it before 5.1.18: without, rows cannot be read";
+            let reason =
+                "it has no metadata of its columns, as MySQL 5.1 wrote it before 5.1.18: without, rows cannot be read";
             return Err(EventError::TooOld { what: WHAT, reason: reason.to_owned() });
         }
         let type_metadata = reader.lenenc_bytes("type metadata")?;

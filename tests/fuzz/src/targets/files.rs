@@ -113,7 +113,8 @@ impl Run<'_> {
                     for piece in &encoded.pieces {
                         let words = encoded.slab.get(piece.rows.blob.clone()).expect("a piece lies in its slab");
                         let crc = crc32fast::hash(words);
-                        self.told.push(format!("{} {:?} {} {crc:08x}", piece.first_row, piece.rows.op, piece.rows.count));
+                        self.told
+                            .push(format!("{} {:?} {} {crc:08x}", piece.first_row, piece.rows.op, piece.rows.count));
                     }
                     for failure in &encoded.failures {
                         self.told.push(format!("{} {}", failure.offset, failure.reason));

@@ -76,8 +76,8 @@ fn guessed(map: &TableMap<'_>, seed: u8) -> TableSchema {
 
 const CHARSETS: [&str; 26] = [
     "utf8mb4", "latin1", "utf8mb3", "ucs2", "utf16", "utf16le", "utf32", "gbk", "sjis", "big5", "ujis", "euckr",
-    "gb18030", "cp932", "eucjpms", "gb2312", "ascii", "cp1251", "koi8r", "swe7", "armscii8", "geostd8", "tis620", "dec8",
-    "macce", "none",
+    "gb18030", "cp932", "eucjpms", "gb2312", "ascii", "cp1251", "koi8r", "swe7", "armscii8", "geostd8", "tis620",
+    "dec8", "macce", "none",
 ];
 
 fn type_of(format: ColumnFormat, choice: usize) -> ColumnType {
@@ -198,7 +198,13 @@ fn read_back(layout: &Layout, pieces: &[EncodedRows], slab: &[u8]) -> Vec<String
         let head = RowsHead { layout: layout.id, first_row: piece.first_row_in_event, event_offset: 0, event: 0 };
         builder.push_rows(&head, piece, slab);
     }
-    builder.end_fragment(&FragmentEnd { commit: true, abort: false, position: ("f", 5), gtid_delta: "", truncate_to: None });
+    builder.end_fragment(&FragmentEnd {
+        commit: true,
+        abort: false,
+        position: ("f", 5),
+        gtid_delta: "",
+        truncate_to: None,
+    });
     let bytes = builder.seal(1);
     let mut framer = MessageFramer::new(bytes.len(), bytes.len());
     assert_eq!(framer.push(&bytes), bytes.len());

@@ -1,8 +1,8 @@
 //! Where transactions begin and end, and what never leaves.
 
 use super::log::{Metadata, UUID, raw};
-use crate::source::error::Disposition;
 use super::*;
+use crate::source::error::Disposition;
 use millstream_codec::mysql::event::EventType as T;
 
 fn both() -> [Log; 2] {
