@@ -38,6 +38,10 @@ pub enum EventError {
 
     #[error("this binlog is encrypted ({scheme}); read it through the server instead of from its files")]
     Encrypted { scheme: &'static str },
+
+    /// Sound as far as can be told, and of a server too old to be read.
+    #[error("{what}: {reason}")]
+    TooOld { what: &'static str, reason: String },
 }
 
 impl EventError {
@@ -52,7 +56,13 @@ impl EventError {
             | Self::TooLarge { .. }
             | Self::Decompression { .. }
             | Self::PostHeader { .. }
-            | Self::Encrypted { .. } => false,
+            | Self::Encrypted { .. }
+            | Self::TooOld { .. } => false,
         }
+    }
+
+    /// True where the bytes are sound, and of a form that is not read: reading them again cannot help.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Self::PostHeader { .. } | Self::Encrypted { .. } | Self::TooOld { .. })
     }
 }

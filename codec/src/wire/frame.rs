@@ -12,6 +12,9 @@ use capnp::message::{Reader, ReaderOptions, ReaderSegments};
 
 const WORD: usize = 8;
 
+/// A count, and a size for each segment; to a whole word.
+const HEADER_BYTES_MAX: usize = ((1 + SEGMENTS_MAX) * 4).next_multiple_of(WORD);
+
 /// Readers of other languages stop here too.
 pub const SEGMENTS_MAX: usize = 512;
 
@@ -207,14 +210,14 @@ impl MessageFramer {
 
     /// Whether what has come should go to the front: the message would not fit behind it, or little room is left.
     fn should_move(&self, capacity: usize) -> bool {
-        let wanted = self.wanted.unwrap_or(SEGMENTS_MAX * 4 + WORD);
+        let wanted = self.wanted.unwrap_or(HEADER_BYTES_MAX);
         self.start + wanted > capacity || capacity - self.end < capacity / 4
     }
 
-    /// Doubles a full buffer, but not beyond the message that needs it.
+    /// Doubles a full buffer, but not beyond the message that needs it, or the header where that is not there yet.
     fn grow(&mut self) {
         let capacity = self.words.len() * WORD;
-        let wanted = self.wanted.unwrap_or(capacity).next_multiple_of(WORD);
+        let wanted = self.wanted.unwrap_or(HEADER_BYTES_MAX).next_multiple_of(WORD);
         let bytes = capacity.saturating_mul(2).min(wanted).max(capacity);
         self.words.resize(bytes / WORD, capnp::word(0, 0, 0, 0, 0, 0, 0, 0));
     }
@@ -288,6 +291,18 @@ mod tests {
             framer.filled(count);
         }
         assert!(framer.buffer_bytes() <= 256 * 1024, "{}", framer.buffer_bytes());
+    }
+
+    #[test]
+    fn a_header_longer_than_the_buffer_is_read() {
+        // 512 segments, all empty but the first: a null pointer as root.
+        let mut stream = 511_u32.to_le_bytes().to_vec();
+        stream.extend(1_u32.to_le_bytes());
+        stream.resize(HEADER_BYTES_MAX + WORD, 0);
+        for buffer in [64, 100, 4096] {
+            let mut framer = MessageFramer::new(buffer, 1 << 20);
+            assert_eq!(receive(&stream, 50, &mut framer), Ok(vec![String::new()]), "{buffer}");
+        }
     }
 
     #[test]

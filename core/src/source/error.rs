@@ -89,6 +89,10 @@ pub enum SourceError {
     )]
     UnknownEvent { position: FilePosition, type_code: u8 },
 
+    /// Sound, and of a form that is not read.
+    #[error("what begins at {position} is not supported: {reason}")]
+    Unsupported { position: FilePosition, reason: String },
+
     /// A row change that was logged as a statement: there are no rows to deliver.
     #[error(
         "a change was logged as a statement at {position} (database {database:?}): {statement}. Rows cannot be had from \
@@ -148,6 +152,7 @@ impl SourceError {
             | Self::BadPosition { .. }
             | Self::Incarnation { .. }
             | Self::UnknownEvent { .. }
+            | Self::Unsupported { .. }
             | Self::StatementDml { .. }
             | Self::Incident { .. }
             | Self::Damaged { .. }
@@ -173,7 +178,7 @@ impl SourceError {
             Self::XaLost { .. } => "xa_lost",
             Self::Corrupt { .. } | Self::Damaged { .. } => "corrupt_binlog",
             Self::DuplicateReplica { .. } => "duplicate_replica",
-            Self::UnknownEvent { .. } => "unknown_event",
+            Self::UnknownEvent { .. } | Self::Unsupported { .. } => "unknown_event",
             Self::Table { .. } => "table_quarantined",
             Self::Registry(_) => "registry_failed",
             Self::Requirements(_) | Self::Config(_) => "source_unsuitable",

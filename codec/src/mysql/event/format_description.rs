@@ -79,9 +79,8 @@ impl FormatDescription {
         let mut reader = Reader::new(WHAT, body);
         let binlog_version = reader.u16("binlog version")?;
         if binlog_version != 4 {
-            return Err(
-                reader.invalid("binlog version", format!("{binlog_version}, only 4 is read (MySQL 5.0 and later)"))
-            );
+            let reason = format!("binlog version {binlog_version}, only 4 is read (MySQL 5.0 and later)");
+            return Err(EventError::TooOld { what: WHAT, reason });
         }
         let padded = reader.bytes("server version", SERVER_VERSION_BYTES)?;
         let version = padded.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -89,7 +88,8 @@ impl FormatDescription {
         let created = reader.u32("creation time")?;
         let header_bytes = reader.u8("header length")?;
         if usize::from(header_bytes) != HEADER_BYTES {
-            return Err(reader.invalid("header length", header_bytes.to_string()));
+            let reason = format!("server {server_version} writes headers of {header_bytes} bytes, only 19 are read");
+            return Err(EventError::TooOld { what: WHAT, reason });
         }
         let mut post_headers = reader.rest();
         let mut checksum = Checksum::None;
@@ -212,6 +212,9 @@ mod tests {
         let mut version = format_event("9.7.4", 0);
         version[HEADER_BYTES] = 3;
         check(&version, "binlog version");
+        let mut header = format_event("5.1.63-google", 0);
+        header[HEADER_BYTES + 2 + SERVER_VERSION_BYTES + 4] = 27;
+        check(&header, "27 bytes");
         let mut post_header = format_event("9.7.4", 0);
         let at = post_header.len() - 4 - 1 - 3;
         post_header[at] = 11;

@@ -122,15 +122,17 @@ impl fmt::Display for ExecutedGtids {
 impl FromStr for ExecutedGtids {
     type Err = InvalidGtid;
 
-    /// The two forms cannot be confused: MySQL's has colons, MariaDB's has none. Blank text is [`None`](Self::None).
+    /// The two forms cannot be confused: MySQL's has colons, MariaDB's has none. Text that names no transaction (blank,
+    /// commas, MySQL's `uuid:5-3`) is [`None`](Self::None).
     fn from_str(text: &str) -> Result<Self, InvalidGtid> {
-        if text.trim().is_empty() {
-            Ok(Self::None)
-        } else if text.contains(':') {
-            text.parse().map(Self::Mysql)
+        let executed = if text.contains(':') {
+            Self::Mysql(text.parse()?)
+        } else if text.trim().is_empty() {
+            Self::None
         } else {
-            text.parse().map(Self::Mariadb)
-        }
+            Self::Mariadb(text.parse()?)
+        };
+        Ok(if executed.is_empty() { Self::None } else { executed })
     }
 }
 
@@ -157,6 +159,13 @@ mod tests {
         assert!(executed.merge(&format!("{UUID}:1").parse().unwrap()).is_err());
         executed.merge(&ExecutedGtids::None).unwrap();
         assert_eq!(executed.to_string(), "0-1-5");
+    }
+
+    #[test]
+    fn text_without_a_transaction_is_nothing() {
+        for text in ["", " \n", ",", " , ,", &format!("{UUID}:5-3")] {
+            assert_eq!(text.parse(), Ok(ExecutedGtids::None), "{text:?}");
+        }
     }
 
     #[test]

@@ -139,6 +139,11 @@ impl<'a> TableMap<'a> {
             .filter(|count| *count <= COLUMNS_MAX)
             .ok_or_else(|| reader.invalid("column count", format!("{count}, at most {COLUMNS_MAX}")))?;
         let types = reader.bytes("column types", count)?;
+        if reader.is_empty() {
+            let reason =
+                "it has no metadata of its columns, as MySQL 5.1 wrote it before 5.1.18: without, rows cannot be read";
+            return Err(EventError::TooOld { what: WHAT, reason: reason.to_owned() });
+        }
         let type_metadata = reader.lenenc_bytes("type metadata")?;
         let nullable = reader.bytes("nullable bitmap", count.div_ceil(8))?;
         let formats = format::read(types, type_metadata, &database, &table)?;

@@ -72,14 +72,16 @@ fn as_units(number: f64, power: f64) -> Option<i64> {
 #[inline(never)]
 fn write_any(number: f64, out: &mut [u8]) -> usize {
     // The standard library has the shortest digits too, as `d.ddde-dd`: 17 digits, a point, `e-324`.
-    let mut text = [0_u8; 32];
-    let written = formatted(&mut text, format_args!("{number:e}"));
-    let count = digits_of(text.get(..written).unwrap_or_default()).count();
+    let (mut shortest, mut rounded) = ([0_u8; 32], [0_u8; 32]);
+    let shortest = formatted(&mut shortest, format_args!("{number:e}"));
+    let count = digits_of(shortest).count();
     // Where the number lies halfway between two such, the standard library takes the upper one and MySQL the even one:
     // that is what rounding to so many digits gives.
     let behind_point = count.saturating_sub(1);
-    let written = formatted(&mut text, format_args!("{number:.behind_point$e}"));
-    let text = text.get(..written).unwrap_or_default();
+    let rounded = formatted(&mut rounded, format_args!("{number:.behind_point$e}"));
+    // The doubles below a power of two lie closer together: there the nearest of so many digits may be another double's.
+    let reads_back = std::str::from_utf8(rounded).ok().and_then(|text| text.parse().ok()) == Some(number);
+    let text = if reads_back { rounded } else { shortest };
     let exponent_at = text.iter().position(|&byte| byte == b'e').unwrap_or(text.len());
     let (mantissa, exponent) = text.split_at(exponent_at);
     let exponent: i32 = exponent
@@ -116,14 +118,15 @@ fn write_any(number: f64, out: &mut [u8]) -> usize {
     length
 }
 
-/// How many bytes of `text` the formatted number takes.
-fn formatted(text: &mut [u8; 32], number: std::fmt::Arguments<'_>) -> usize {
+/// The number as it is formatted into `text`.
+fn formatted<'a>(text: &'a mut [u8; 32], number: std::fmt::Arguments<'_>) -> &'a [u8] {
     let room = text.len();
     let mut rest = &mut text[..];
-    match rest.write_fmt(number) {
+    let written = match rest.write_fmt(number) {
         Ok(()) => room - rest.len(),
         Err(_) => 0,
-    }
+    };
+    text.get(..written).unwrap_or_default()
 }
 
 /// Of the mantissa: in front of the exponent.
@@ -187,6 +190,9 @@ mod tests {
             (-872_984_566_899_824.25, "-872984566899824.2"),
             (872_984_566_899_824.75, "872984566899824.8"),
             (-2_146_543_083_679_128.25, "-2146543083679128.2"),
+            // Powers of two whose nearest 16 digits are those of the double below.
+            (7.291_122_019_556_398e-304, "7.291122019556398e-304"),
+            (9.007_199_254_740_992e15, "9.007199254740992e15"),
         ] {
             check(number, text);
         }
@@ -197,8 +203,10 @@ mod tests {
         let mut state = 7_u64;
         for round in 0..50_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let number = match round % 3 {
+            let number = match round % 4 {
                 0 => f64::from_bits(state),
+                // Powers of two.
+                3 => f64::from_bits(state & 0x7ff << 52),
                 1 => (state >> 40) as f64 / 1000.0,
                 _ => (state >> 11) as f64 / 1e6,
             };

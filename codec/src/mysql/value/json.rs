@@ -158,6 +158,11 @@ impl<'a> Container<'a> {
         Ok(Self { data, keys, values, large, is_object })
     }
 
+    /// Number of entries.
+    pub fn count(&self) -> usize {
+        self.values.len() / if self.large { LARGE_VALUE } else { SMALL_VALUE }
+    }
+
     pub fn keys(&self) -> impl Iterator<Item = Result<&'a [u8], ValueError>> + use<'a> {
         let data = self.data;
         self.keys.chunks_exact(if self.large { LARGE_KEY } else { SMALL_KEY }).map(move |entry| {

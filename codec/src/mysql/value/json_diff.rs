@@ -5,7 +5,9 @@
 //! diff       u8 operation (0 replace, 1 insert, 2 remove), lenenc + path, and unless it removes lenenc + document
 //! path       `$`, then `.name`, `."quoted name"` or `[n]`
 //! ```
-//! Only the containers along a path are taken apart; everything else stays bytes.
+//! Only the containers along a path are taken apart; everything else stays bytes. Each takes at least three bytes for an
+//! entry, so that no more entries than bytes are ever taken apart, unless a hostile document lets many entries share a
+//! container: that is an error.
 
 use super::ValueError;
 use super::buffer::TextBuffer;
@@ -18,9 +20,10 @@ use super::json::{Container, DEPTH_MAX, Encoding, Value, Writer, kind, write_bou
 pub fn write_updated_text(before: &[u8], diffs: &[u8], out: &mut TextBuffer) -> Result<Encoding, ValueError> {
     let mut root = Node::Bytes(Value::of_document(before));
     let mut rest = diffs;
+    let mut entries_left = before.len() + diffs.len();
     while !rest.is_empty() {
         let diff = Diff::parse(&mut rest)?;
-        apply(&mut root, &diff)?;
+        apply(&mut root, &diff, &mut entries_left)?;
     }
     write_bounded(out, before.len() + diffs.len(), |writer| root.write(writer, 0))
 }
@@ -84,6 +87,7 @@ enum Leg {
 }
 
 const BAD_PATH: ValueError = ValueError::Invalid("JSON difference with a path that is none");
+const SHARED: ValueError = ValueError::Invalid("JSON document whose entries share their values");
 const NO_SUCH_PATH: ValueError = ValueError::Invalid("JSON difference whose path is not in the document");
 
 fn parse_path(path: &[u8]) -> Result<Vec<Leg>, ValueError> {
@@ -177,13 +181,14 @@ enum Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Takes one level of a container apart.
-    fn open(&mut self) -> Result<(), ValueError> {
+    /// Takes one level of a container apart, and its entries off those that are left.
+    fn open(&mut self, entries_left: &mut usize) -> Result<(), ValueError> {
         let Node::Bytes(value) = *self else { return Ok(()) };
         if value.kind > kind::LARGE_ARRAY {
             return Ok(());
         }
         let container = Container::parse(value)?;
+        *entries_left = entries_left.checked_sub(container.count()).ok_or(SHARED)?;
         let values = container.values().map(|value| Ok(Node::Bytes(value?)));
         *self = if container.is_object {
             let members = container.keys().zip(values).map(|(key, value)| Ok((key?.to_vec(), value?)));
@@ -194,8 +199,8 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
-    fn child(&mut self, leg: &Leg) -> Result<&mut Self, ValueError> {
-        self.open()?;
+    fn child(&mut self, leg: &Leg, entries_left: &mut usize) -> Result<&mut Self, ValueError> {
+        self.open(entries_left)?;
         match (self, leg) {
             (Node::Object(members), Leg::Member(name)) => {
                 members.iter_mut().find(|(key, _)| key == name).map(|(_, value)| value).ok_or(NO_SUCH_PATH)
@@ -245,12 +250,12 @@ impl<'a> Node<'a> {
 fn cell_index(leg: &Leg, count: usize) -> Result<usize, ValueError> {
     match leg {
         Leg::Cell(index) => Ok(*index),
-        Leg::CellFromEnd(back) => count.checked_sub(1 + back).ok_or(NO_SUCH_PATH),
+        Leg::CellFromEnd(back) => back.checked_add(1).and_then(|back| count.checked_sub(back)).ok_or(NO_SUCH_PATH),
         Leg::Member(_) => Err(NO_SUCH_PATH),
     }
 }
 
-fn apply<'a>(root: &mut Node<'a>, diff: &Diff<'a>) -> Result<(), ValueError> {
+fn apply<'a>(root: &mut Node<'a>, diff: &Diff<'a>, entries_left: &mut usize) -> Result<(), ValueError> {
     let value = || match &diff.value {
         Some(Node::Bytes(value)) => Ok(Node::Bytes(*value)),
         _ => Err(ValueError::Invalid("JSON difference without a value")),
@@ -264,13 +269,13 @@ fn apply<'a>(root: &mut Node<'a>, diff: &Diff<'a>) -> Result<(), ValueError> {
     };
     let mut parent = root;
     for leg in legs {
-        parent = parent.child(leg)?;
+        parent = parent.child(leg, entries_left)?;
     }
     if diff.operation == Operation::Replace {
-        *parent.child(last)? = value()?;
+        *parent.child(last, entries_left)? = value()?;
         return Ok(());
     }
-    parent.open()?;
+    parent.open(entries_left)?;
     match (parent, last, diff.operation) {
         (Node::Object(members), Leg::Member(name), Operation::Insert) => {
             // MySQL keeps keys by length, then by bytes.

@@ -95,6 +95,7 @@ fn what_does_not_fit_the_document_is_refused() {
         (INSERT, "$", Some(Json::Literal(0))),
         (REMOVE, "$", None),
         (REMOVE, "$.a[last-9]", None),
+        (REMOVE, "$.a[last-18446744073709551615]", None),
         (REMOVE, "$.none", None),
         (REMOVE, "a", None),
         (REMOVE, "$[", None),
@@ -123,4 +124,24 @@ fn damaged_differences_do_not_panic() {
     }
     let deep = format!("${}", "[0]".repeat(5_000));
     assert!(updated(&before(), &diff(REMOVE, &deep, None)).is_err());
+}
+
+#[test]
+fn entries_that_share_a_container_cannot_multiply() {
+    const COUNT: u16 = 200;
+    // An array of arrays, all of which are the one behind it: 200 times `null`.
+    let inner_at = 4 + 3 * COUNT;
+    let mut bytes = vec![2];
+    let array = |bytes: &mut Vec<u8>, size: u16, entry: [u8; 3]| {
+        bytes.extend(COUNT.to_le_bytes());
+        bytes.extend(size.to_le_bytes());
+        (0..COUNT).for_each(|_| bytes.extend(entry));
+    };
+    let [low, high] = inner_at.to_le_bytes();
+    array(&mut bytes, 2 * inner_at, [2, low, high]);
+    array(&mut bytes, inner_at, [4, 0, 0]);
+    let diffs = |count: u16| (0..count).flat_map(|at| diff(REMOVE, &format!("$[{at}][0]"), None)).collect::<Vec<_>>();
+    let mut out = TextBuffer::new();
+    assert!(write_updated_text(&bytes, &diffs(1), &mut out).is_ok() || out.is_empty());
+    assert_eq!(write_updated_text(&bytes, &diffs(COUNT), &mut out), Err(SHARED));
 }

@@ -261,6 +261,10 @@ impl Tracker {
                 let message = format!("incident {}: {}", incident.number, incident.message);
                 return Err(SourceError::Incident { position: place(), message });
             }
+            T::START_V3 => {
+                let reason = "binlog version 1 or 3, only 4 is read (MySQL 5.0 and later)".to_owned();
+                return Err(damaged(&place(), &EventError::TooOld { what: "START_V3", reason }));
+            }
             T::START_ENCRYPTION if self.mode == Mode::Files => {
                 return Err(damaged(&place(), &EventError::Encrypted { scheme: "MariaDB's START_ENCRYPTION" }));
             }
@@ -399,6 +403,9 @@ pub(super) fn damaged(position: &FilePosition, error: &EventError) -> SourceErro
     match error {
         EventError::TooLarge { size, limit, .. } => {
             SourceError::EventTooLarge { position: position.clone(), size_bytes: *size, limit_bytes: *limit }
+        }
+        _ if error.is_unsupported() => {
+            SourceError::Unsupported { position: position.clone(), reason: error.to_string() }
         }
         _ => SourceError::Corrupt { position: position.clone(), reason: error.to_string() },
     }

@@ -2,6 +2,7 @@
 
 use super::log::{Metadata, UUID, raw};
 use super::*;
+use crate::source::error::Disposition;
 use millstream_codec::mysql::event::EventType as T;
 
 fn both() -> [Log; 2] {
@@ -187,6 +188,20 @@ fn unknown_events_stop_unless_they_may_be_ignored() {
     assert_eq!(client.rows(), ["t:1"]);
     assert!(tracker.position().offset < log.offset);
     assert!(matches!(error, SourceError::UnknownEvent { type_code: 98, .. }), "{error}");
+}
+
+#[test]
+fn files_of_old_servers_are_said_to_be_old() {
+    let check = |type_code: u8, body: &[u8], expected: &str| {
+        let mut log = Log::mysql();
+        log.event(type_code, 0, body);
+        let (_, _, error) = read_to_error(&log);
+        assert!(matches!(error, SourceError::Unsupported { .. }), "{error}");
+        assert_eq!(error.disposition(), Disposition::Halt);
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    check(T::START_V3, b"\x01\0", "binlog version 1 or 3");
+    check(T::TABLE_MAP, b"\x10\0\0\0\0\0\x01\0\x04test\0\x01t\0\x01\x03", "before 5.1.18");
 }
 
 #[test]

@@ -1,0 +1,14 @@
+//! One file for each target.
+
+pub mod compression;
+pub mod events;
+pub mod files;
+pub mod gtids;
+pub mod json_diff;
+pub mod jsonb;
+pub mod login;
+pub mod packets;
+pub mod registry;
+pub mod rows;
+pub mod statements;
+pub mod wire;
