@@ -8,3 +8,5 @@
 pub mod compare;
 pub mod harness;
 pub mod load;
+pub mod variants;
+pub mod ways;
