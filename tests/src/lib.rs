@@ -9,3 +9,5 @@ pub mod compare;
 pub mod ddl;
 pub mod harness;
 pub mod load;
+pub mod variants;
+pub mod ways;

@@ -1,16 +1,12 @@
 //! `millstream decode` on the binlogs of real servers gives every value that is known: those that the corpus states, and
 //! those that the server's own SELECT gives for random tables and for every character of every character set.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-
-use anyhow::{Context, ensure};
 use millstream_tests::compare::{
-    Dialect, Line, RANDOM_SESSION, RandomTable, RandomTables, RowLine, SelectedTables, corpus_complaints, parse_lines,
-    rows_of,
+    Dialect, RANDOM_SESSION, RandomTable, RandomTables, RowLine, SelectedTables, corpus_complaints, rows_of,
 };
-use millstream_tests::harness::{Flavour, Kind, MysqlServer, Version, load_corpus, workspace_program};
+use millstream_tests::harness::{Flavour, Kind, MysqlServer, Version, load_corpus};
 use millstream_tests::load::Random;
+use millstream_tests::ways::decode;
 
 /// A private server; `None` where this machine does not have it.
 fn server(flavour: Flavour) -> Option<MysqlServer> {
@@ -20,37 +16,6 @@ fn server(flavour: Flavour) -> Option<MysqlServer> {
         _ => &[],
     };
     MysqlServer::start(flavour, options).unwrap()
-}
-
-/// The rows of these files, in one go.
-fn decode(files: &[PathBuf]) -> anyhow::Result<Vec<RowLine>> {
-    let output = Command::new(workspace_program("millstream")?)
-        .args(["decode", "--format", "jsonl", "--statement-dml", "warn"])
-        .args(files)
-        .stdin(Stdio::null())
-        .output()
-        .context("running millstream decode")?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    // with status 1 where something was left out; here that may only be the statements that the corpus has on purpose
-    let warnings: Vec<&str> = stderr
-        .lines()
-        .filter(|line| !line.trim().is_empty() && !line.contains("the file has no column names"))
-        .collect();
-    let statements_only = warnings.iter().all(|line| line.contains("a change was logged as a statement"));
-    let expected_status = if warnings.is_empty() { 0 } else { 1 };
-    ensure!(
-        output.status.code() == Some(expected_status) && statements_only,
-        "millstream decode: {}: {stderr}",
-        output.status
-    );
-    let lines = parse_lines(&output.stdout)?;
-    Ok(lines
-        .into_iter()
-        .filter_map(|line| match line {
-            Line::Row(row) => Some(row),
-            Line::Ddl(_) => None,
-        })
-        .collect())
 }
 
 fn assert_none(complaints: Vec<String>, flavour: Flavour) {

@@ -3,39 +3,12 @@
 
 use std::process::Command;
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use millstream_tests::compare::{Line, RandomTables, RowLine, corpus_complaints, parse_lines};
-use millstream_tests::harness::{
-    Flavour, Millstreamd, MysqlServer, Options, Program, bound_command, load_corpus, workspace_program,
-};
+use millstream_tests::harness::{Flavour, Millstreamd, MysqlServer, Options, load_corpus, workspace_program};
 use millstream_tests::load::Random;
+use millstream_tests::ways::{LAST_DATABASE, rows_of_tail, tail, write_last_row};
 use serde_json::Value;
-
-/// The row that ends a tail: written behind everything else.
-const LAST_DATABASE: &str = "zz_last";
-
-fn tail(daemon: &Millstreamd, from: &str) -> anyhow::Result<Program> {
-    let mut command = bound_command(&workspace_program("millstream")?);
-    command.args(["tail", "--server", &daemon.listen.to_string(), "--format", "jsonl", "--from", from]);
-    Program::start(command)
-}
-
-/// Every row up to the last one, which is in a database of its own.
-fn rows(mut tail: Program) -> anyhow::Result<Vec<RowLine>> {
-    let mut rows = Vec::new();
-    loop {
-        let Some(line) = tail.line_bytes()? else {
-            bail!("the tail ended after {} rows: {:?}", rows.len(), tail.end()?)
-        };
-        for line in parse_lines(&line)? {
-            match line {
-                Line::Row(row) if row.database == LAST_DATABASE => return Ok(rows),
-                Line::Row(row) => rows.push(row),
-                Line::Ddl(_) => {}
-            }
-        }
-    }
-}
 
 /// The rows that arrive while `run` runs, and those of a client that begins afterwards, at the beginning of the log.
 fn rows_of_run(server: &MysqlServer, run: impl FnOnce()) -> (Vec<RowLine>, Vec<RowLine>) {
@@ -44,15 +17,10 @@ fn rows_of_run(server: &MysqlServer, run: impl FnOnce()) -> (Vec<RowLine>, Vec<R
     let (file, offset) = server.binlog_end().unwrap();
     let live = tail(&daemon, &format!("{file}:{offset}")).unwrap();
     run();
-    server
-        .sql(&format!(
-            "CREATE DATABASE {LAST_DATABASE}; CREATE TABLE {LAST_DATABASE}.t (id INT PRIMARY KEY);
-             INSERT INTO {LAST_DATABASE}.t VALUES (1)"
-        ))
-        .unwrap();
-    let live = rows(live).unwrap_or_else(|error| panic!("followed: {error:#}\n{}", daemon.log()));
+    write_last_row(server).unwrap();
+    let live = rows_of_tail(live).unwrap_or_else(|error| panic!("followed: {error:#}\n{}", daemon.log()));
     let caught_up = tail(&daemon, "earliest").unwrap();
-    let caught_up = rows(caught_up).unwrap_or_else(|error| panic!("caught up: {error:#}\n{}", daemon.log()));
+    let caught_up = rows_of_tail(caught_up).unwrap_or_else(|error| panic!("caught up: {error:#}\n{}", daemon.log()));
     same_rows(&live, &caught_up).unwrap_or_else(|error| panic!("{error:#}\n{}", daemon.log()));
     (live, caught_up)
 }

@@ -8,8 +8,8 @@
 //! | DATE, DATETIME, TIMESTAMP, TIME | string as MySQL prints it, with the column's digits; TIMESTAMP in UTC |
 //! | CHAR, VARCHAR, TEXT, JSON, INET6, INET4, UUID | string |
 //! | BINARY, VARBINARY, BLOB, GEOMETRY | `{"hex":".."}`, small letters |
-//! | ENUM | string: its label, `""` for the error value |
-//! | SET | string: its labels joined by commas, as MySQL prints it |
+//! | ENUM | string: its label, `""` for the error value; its number where the label is not known |
+//! | SET | string: its labels joined by commas, as MySQL prints it; its bits as a number where a label is not known |
 //! | VECTOR | array of numbers |
 //! | NULL | null |
 //! | JSON of which only a diff is in the log | `{"json_diff":".."}`, MySQL's binary diff in hex |
@@ -204,8 +204,14 @@ impl Serialize for JsonValue<'_> {
             Value::DateTime(value) => serializer.serialize_str(&format_datetime(value, digits)),
             Value::Timestamp(value) => serializer.serialize_str(&format_timestamp(value, digits)),
             Value::Time(value) => serializer.serialize_str(&format_time(value, digits)),
-            Value::Enum(index) => serializer.serialize_str(self.enum_label(index)),
-            Value::Set(bits) => serializer.serialize_str(&self.set_labels(bits)),
+            Value::Enum(index) => match self.enum_label(index) {
+                Some(label) => serializer.serialize_str(label),
+                None => serializer.serialize_u16(index),
+            },
+            Value::Set(bits) => match self.set_labels(bits) {
+                Some(labels) => serializer.serialize_str(&labels),
+                None => serializer.serialize_u64(bits),
+            },
             Value::Bytes(bytes) | Value::Geometry(bytes) => hex_object("hex", bytes, serializer),
             Value::JsonDiff(bytes) => hex_object("json_diff", bytes, serializer),
             Value::Vector(vector) => serialize_vector(vector, serializer),
@@ -214,15 +220,27 @@ impl Serialize for JsonValue<'_> {
 }
 
 impl JsonValue<'_> {
-    /// Index 0 is the empty string of an invalid value; one beyond the labels can only be a damaged row's.
-    fn enum_label(&self, index: u16) -> &str {
-        usize::from(index).checked_sub(1).and_then(|index| self.column.labels.get(index)).map_or("", String::as_str)
+    /// Index 0 is the empty string of an invalid value. `None` where the label is not known, as in files without full
+    /// metadata: an empty string would say that the value is invalid.
+    fn enum_label(&self, index: u16) -> Option<&str> {
+        match usize::from(index).checked_sub(1) {
+            Some(index) => self.column.labels.get(index).map(String::as_str),
+            None => Some(""),
+        }
     }
 
-    fn set_labels(&self, bits: u64) -> String {
+    /// `None` where one of the labels is not known.
+    fn set_labels(&self, bits: u64) -> Option<String> {
+        let known_bits = match self.column.labels.len() {
+            0 => 0,
+            count => u64::MAX >> (64 - count.min(64)),
+        };
+        if bits & !known_bits != 0 {
+            return None;
+        }
         let set = self.column.labels.iter().take(64).enumerate().filter(|(index, _)| bits >> index & 1 == 1);
         let labels: Vec<&str> = set.map(|(_, label)| label.as_str()).collect();
-        labels.join(",")
+        Some(labels.join(","))
     }
 }
 
@@ -273,4 +291,42 @@ fn hex_object<S: Serializer>(key: &'static str, bytes: &[u8], serializer: S) -> 
     let mut map = serializer.serialize_map(Some(1))?;
     map.serialize_entry(key, &hex)?;
     map.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::layout::ColumnKind;
+
+    #[test]
+    fn labels_that_are_not_known_are_numbers() {
+        let check = |kind, labels: &[&str], value: Value<'_>, expected: &str| {
+            let column = LayoutColumn {
+                name: "v".into(),
+                field: "v".into(),
+                ordinal: 0,
+                kind,
+                slot: 0,
+                null_slot: None,
+                mysql_type: String::new(),
+                digits: 0,
+                bits: 0,
+                labels: labels.iter().map(ToString::to_string).collect(),
+                primary_key: 0,
+                masked: false,
+            };
+            assert_eq!(simd_json::to_string(&JsonValue { column: &column, value }).unwrap(), expected);
+        };
+        check(ColumnKind::Enum, &["a", "b"], Value::Enum(2), "\"b\"");
+        check(ColumnKind::Enum, &["a", "b"], Value::Enum(0), "\"\"");
+        check(ColumnKind::Enum, &[], Value::Enum(0), "\"\"");
+        check(ColumnKind::Enum, &[], Value::Enum(300), "300");
+        check(ColumnKind::Set, &["a", "b"], Value::Set(3), "\"a,b\"");
+        check(ColumnKind::Set, &["a", "b"], Value::Set(0), "\"\"");
+        check(ColumnKind::Set, &["a", "b"], Value::Set(4), "4");
+        check(ColumnKind::Set, &[], Value::Set(u64::MAX), "18446744073709551615");
+        let labels: Vec<String> = (0..64).map(|index| format!("l{index}")).collect();
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        check(ColumnKind::Set, &labels, Value::Set(1 << 63 | 1), "\"l0,l63\"");
+    }
 }

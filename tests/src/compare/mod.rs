@@ -9,6 +9,8 @@
 mod changes;
 mod corpus;
 mod line;
+mod numbered;
+mod outcome;
 mod random_tables;
 mod select;
 mod values;
@@ -16,6 +18,17 @@ mod values;
 pub use changes::change_complaint;
 pub use corpus::{corpus_complaints, rows_of};
 pub use line::{DdlLine, Line, RowLine, parse_lines};
+pub use numbered::{KnownTables, Told};
+pub use outcome::{LeftOut, Outcome, corpus_outcome};
 pub use random_tables::{Dialect, RANDOM_SESSION, RandomTable, RandomTables};
 pub use select::SelectedTables;
 pub use values::value_complaints;
+
+/// What the images of a log carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// Every column, unless it is stated otherwise.
+    Full,
+    /// Fewer columns than stated, as the server chooses (MINIMAL, NOBLOB).
+    Partial,
+}

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::line::RowLine;
 use super::values::is_address_or_uuid;
+use super::{Images, LeftOut};
 use crate::harness::{MysqlServer, Session};
 
 /// What a server answers about all base tables of some databases, as it is now.
@@ -154,13 +155,31 @@ impl SelectedTables {
     /// # Errors
     /// When a change names a row that is not there.
     pub fn complaints(&self, rows: &[RowLine]) -> anyhow::Result<Vec<String>> {
-        let mut replayed = replay(rows)?;
+        Ok(self.complaints_of(replay(rows)?, Images::Full))
+    }
+
+    /// As [`Self::complaints`], of rows to which the changes have been applied.
+    pub(super) fn complaints_of<'a>(&'a self, mut replayed: Replayed<'a>, images: Images) -> Vec<String> {
         let mut complaints = Vec::new();
         for table in &self.tables {
             let key = (table.database.as_str(), table.name.as_str());
-            complaints.extend(table.complaints(replayed.remove(&key).unwrap_or_default()));
+            complaints.extend(table.complaints(replayed.remove(&key).unwrap_or_default(), images));
         }
-        Ok(complaints)
+        complaints
+    }
+
+    /// Forgets these tables.
+    pub fn leave_out(&mut self, tables: &LeftOut) {
+        self.tables.retain(|table| !tables.contains(&(table.database.clone(), table.name.clone())));
+    }
+
+    /// Whether this is the value of the row whose `id` it is; `None` where there is no such row or column.
+    pub(super) fn agrees(&self, database: &str, table: &str, id: i64, column: &str, value: &Value) -> Option<bool> {
+        let table = self.tables.iter().find(|known| known.database == database && known.name == table)?;
+        let place = |name: &str| table.columns.iter().position(|column| column.name == name);
+        let (key, at, id) = (place("id")?, place(column)?, id.to_string());
+        let row = table.rows.iter().find(|row| row[key].as_deref() == Some(id.as_str()))?;
+        Some(table.columns[at].form.agrees(row[at].as_deref(), value))
     }
 
     /// Rows over all tables.
@@ -170,10 +189,10 @@ impl SelectedTables {
 }
 
 /// Rows by (database, table).
-type Replayed<'a> = BTreeMap<(&'a str, &'a str), Vec<Map<String, Value>>>;
+pub(super) type Replayed<'a> = BTreeMap<(&'a str, &'a str), Vec<Map<String, Value>>>;
 
-/// Applies the changes to nothing.
-fn replay(rows: &[RowLine]) -> anyhow::Result<Replayed<'_>> {
+/// Applies the changes to nothing. What a JSON document is after a difference alone is not known.
+pub(super) fn replay(rows: &[RowLine]) -> anyhow::Result<Replayed<'_>> {
     let mut tables = Replayed::new();
     for line in rows {
         let table = tables.entry((&line.database, &line.table)).or_default();
@@ -185,7 +204,10 @@ fn replay(rows: &[RowLine]) -> anyhow::Result<Replayed<'_>> {
         });
         match (at.transpose()?, &line.after) {
             (None, Some(after)) => table.push(after.clone()),
-            (Some(at), Some(after)) => table[at].extend(after.clone()),
+            (Some(at), Some(after)) => {
+                table[at].extend(after.clone());
+                table[at].retain(|_, value| value.get("json_diff").is_none());
+            }
             (Some(at), None) => drop(table.swap_remove(at)),
             (None, None) => {}
         }
@@ -218,7 +240,7 @@ impl SelectedTable {
         Ok(Self { database, name, columns, rows })
     }
 
-    fn complaints(&self, mut replayed: Vec<Map<String, Value>>) -> Vec<String> {
+    fn complaints(&self, mut replayed: Vec<Map<String, Value>>, images: Images) -> Vec<String> {
         let table = format!("{}.{}", self.database, self.name);
         let mut complaints = Vec::new();
         if self.rows.len() != replayed.len() {
@@ -230,7 +252,10 @@ impl SelectedTable {
                     .iter()
                     .zip(selected)
                     .filter(|(column, text)| {
-                        !row.get(&column.name).is_some_and(|value| column.form.agrees(text.as_deref(), value))
+                        let value = row.get(&column.name);
+                        // what no image carried is not known
+                        let agrees = value.map(|value| column.form.agrees(text.as_deref(), value));
+                        !agrees.unwrap_or(images == Images::Partial)
                     })
                     .map(|(column, text)| (column, text.clone(), row.get(&column.name).cloned()))
                     .collect::<Vec<_>>()

@@ -21,7 +21,7 @@ pub fn value_complaints<'a>(cases: impl IntoIterator<Item = &'a TypeCase>, rows:
         let complaint = match row.map(|row| row.get(&case.column)) {
             None => "the row has not been delivered".to_owned(),
             Some(None) => "the row has no such column".to_owned(),
-            Some(Some(value)) if agrees(&case.expect, value) => return None,
+            Some(Some(value)) if value_agrees(&case.expect, value) => return None,
             Some(Some(value)) => format!("got {}, expected {}", short(value), short(&case.expect)),
         };
         Some(format!("{} ({}): {complaint}", case.name, case.sql_type))
@@ -38,7 +38,7 @@ fn short(value: &Value) -> String {
 }
 
 /// `expect` as the corpus states it (its README), `value` as the JSON lines have it.
-fn agrees(expect: &Value, value: &Value) -> bool {
+pub(super) fn value_agrees(expect: &Value, value: &Value) -> bool {
     let text = |key: &str| expect[key].as_str().unwrap_or_default();
     match expect["k"].as_str() {
         None => expect.is_null() && value.is_null(),
@@ -89,10 +89,10 @@ mod tests {
     fn a_value_agrees_only_in_its_own_form() {
         let check = |expect: Value, agreeing: &[Value], others: &[Value]| {
             for value in agreeing {
-                assert!(agrees(&expect, value), "{expect} {value}");
+                assert!(value_agrees(&expect, value), "{expect} {value}");
             }
             for value in others {
-                assert!(!agrees(&expect, value), "{expect} {value}");
+                assert!(!value_agrees(&expect, value), "{expect} {value}");
             }
         };
         check(json!(null), &[json!(null)], &[json!(0), json!(""), json!(false)]);

@@ -4,7 +4,7 @@
 //! character set that is not known has no [`Charset`] at all: nothing is guessed.
 //!
 //! One-byte sets are tables taken from a server. Of the others `encoding_rs` does the work, and
-//! [`charset_multi`](super::charset_multi) lists where MySQL means another character.
+//! [`charset_multi`](super::charset_multi) lists where MySQL means another character, or none.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ pub enum Charset {
     Multi(MultiByte),
 }
 
-/// A multi-byte set: `encoding` decodes it, but for the characters in `differing`.
+/// A multi-byte set: `encoding` decodes it, but for the codes in `differing`.
 #[derive(Debug, Clone, Copy)]
 pub struct MultiByte {
     encoding: &'static rs::Encoding,
@@ -79,15 +79,15 @@ impl Charset {
             "utf16" => Self::Utf16,
             "utf16le" => Self::Utf16le,
             "utf32" => Self::Utf32,
-            "gbk" => multi(rs::GBK, &[], two_bytes),
+            "gbk" => multi(rs::GBK, multi::GBK, two_bytes),
             "gb2312" => multi(rs::GBK, multi::GB2312, two_bytes),
             "gb18030" => multi(rs::GB18030, multi::GB18030, gb18030_bytes),
             "big5" => multi(rs::BIG5, multi::BIG5, two_bytes),
-            "cp932" => multi(rs::SHIFT_JIS, &[], sjis_bytes),
+            "cp932" => multi(rs::SHIFT_JIS, multi::CP932, sjis_bytes),
             "sjis" => multi(rs::SHIFT_JIS, multi::SJIS, sjis_bytes),
             "ujis" => multi(rs::EUC_JP, multi::UJIS, euc_jp_bytes),
             "eucjpms" => multi(rs::EUC_JP, multi::EUCJPMS, euc_jp_bytes),
-            "euckr" => multi(rs::EUC_KR, &[], two_bytes),
+            "euckr" => multi(rs::EUC_KR, multi::EUCKR, two_bytes),
             _ => return None,
         })
     }
@@ -197,9 +197,6 @@ fn utf16(bytes: &[u8], text: &mut String, unit: fn([u8; 2]) -> u16) -> bool {
 
 impl MultiByte {
     fn decode_into(self, bytes: &[u8], text: &mut String) -> bool {
-        if self.differing.is_empty() {
-            return self.decode_plain(bytes, text);
-        }
         let mut valid = true;
         // What lies between two differing characters goes through the decoder at once.
         let mut plain_start = 0;
@@ -213,6 +210,7 @@ impl MultiByte {
             let code = rest.iter().take(length).fold(0, |code, &byte| code << 8 | u32::from(byte));
             if let Some(character) = multi::find(self.differing, code) {
                 valid &= self.decode_plain(bytes.get(plain_start..at).unwrap_or_default(), text);
+                valid &= character != char::REPLACEMENT_CHARACTER;
                 text.push(character);
                 plain_start = at + length;
             }
@@ -323,6 +321,14 @@ mod tests {
         check("sjis", &[b'a', 0x81], "a\u{fffd}", false);
         check("ujis", &[0x8f, 0xa1], "\u{fffd}", false);
         check("klingon", b"abc", "abc", false);
+        // codes that a column can hold and that have no character, whatever others have made of them since
+        check("big5", &[b'<', 0xc8, 0x75, 0xa5, 0x5c, b'>'], "<\u{fffd}功>", false);
+        check("gbk", &[0xa8, 0xbf, 0xd6, 0xd0], "\u{fffd}中", false);
+        check("gb2312", &[0xd7, 0xfa], "\u{fffd}", false);
+        check("cp932", &[0x82, 0x40, b'a'], "\u{fffd}a", false);
+        check("sjis", &[0x87, 0x40, 0x93, 0xfa], "\u{fffd}日", false);
+        check("ujis", &[0xad, 0xa1], "\u{fffd}", false);
+        check("euckr", &[0xc9, 0x41, 0xc7, 0xd1], "\u{fffd}한", false);
     }
 
     #[test]

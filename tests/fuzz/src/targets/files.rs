@@ -15,7 +15,7 @@ use millstream_core::engine::shard::Shard;
 use millstream_core::filter::{Filter, FilterSpec};
 use millstream_core::source::file::{DecodeError, FileDecode};
 use millstream_core::source::tracker::{Need, StatementPolicy, TrackerConfig, TrackerOutput};
-use millstream_core::tables::{MemoryStore, Tables};
+use millstream_core::tables::Tables;
 
 use crate::binlog;
 use crate::input::Input;
@@ -47,7 +47,7 @@ pub fn target(data: &[u8]) {
 
 /// One line for each thing that is decided, and the error at the end.
 fn decode(file: &[u8], mode: u8, piece_bytes: usize) -> Vec<String> {
-    let tables = Tables::open("fuzz", Box::new(MemoryStore::default())).expect("an empty registry");
+    let tables = Tables::in_memory("fuzz");
     let tables = Arc::new(Mutex::new(tables));
     let filter = Filter::compile(&FilterSpec::default()).expect("everything");
     let interest = InterestSet { version: 1, views: vec![ViewInterest { view: ViewId(0), filter: Arc::new(filter) }] };
@@ -56,6 +56,7 @@ fn decode(file: &[u8], mode: u8, piece_bytes: usize) -> Vec<String> {
         hold_bytes_max: if mode & SMALL_PARTS != 0 { 64 } else { 1 << 20 },
         event_bytes_max: EVENT_BYTES_MAX,
         statement_dml: if mode & SKIP_STATEMENTS != 0 { StatementPolicy::Skip } else { StatementPolicy::Halt },
+        quarantine: Arc::default(),
         first_sequence: 1,
     };
     let mut run = Run {

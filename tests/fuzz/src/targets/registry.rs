@@ -1,19 +1,22 @@
-//! The durable registry of ordinals, as its file may be found.
+//! The durable registry of ordinals and the schema history, as their files may be found.
 //!
 //! ```text
-//! u8 mode: bit 0 raw bytes, else frames: each u16 and so many bytes of payload, with checksums that are right
+//! u8 mode: bit 0 raw bytes, else frames: each u16 and so many bytes of payload, with checksums that are right; bit 1 the
+//!    schema history, else the registry
 //! u8 selects the table that is asked for
 //! rest
 //! ```
-//! Holds: damage is an error; what was loaded and added to is found again, with the same ordinals, when it is opened anew.
+//! Holds: damage is told, and left alone; what was loaded and added to is found again, with the same ordinals, when it is opened anew.
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use millstream_codec::mysql::schema::{ColumnFormat, ColumnSchema, ColumnType, TableSchema};
 use millstream_codec::mysql::table_map::ColumnTypeCode as T;
+use millstream_core::history::{SchemaHistory, Snapshot};
 use millstream_core::position::Position;
-use millstream_core::tables::{MemoryStore, RegistryStore, Tables};
+use millstream_core::records::{MemoryStore, RecordStore};
+use millstream_core::tables::Tables;
 
 use crate::input::Input;
 
@@ -29,7 +32,7 @@ impl Kept {
     }
 }
 
-impl RegistryStore for Kept {
+impl RecordStore for Kept {
     fn load(&mut self) -> io::Result<Vec<u8>> {
         self.with(MemoryStore::load)
     }
@@ -41,6 +44,14 @@ impl RegistryStore for Kept {
     fn truncate(&mut self, length_bytes: u64) -> io::Result<()> {
         self.with(|store| store.truncate(length_bytes))
     }
+
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.with(|store| store.replace(bytes))
+    }
+
+    fn set_aside(&mut self) -> io::Result<String> {
+        self.with(MemoryStore::set_aside)
+    }
 }
 
 pub fn target(data: &[u8]) {
@@ -49,7 +60,11 @@ pub fn target(data: &[u8]) {
     let bytes = if mode & 1 != 0 { input.rest().to_vec() } else { framed(&mut input) };
     let store = Kept::default();
     store.with(|memory| memory.bytes = bytes);
-    let Ok(mut tables) = Tables::open(DESTINATION, Box::new(store.clone())) else { return };
+    if mode & 2 != 0 {
+        return history(store);
+    }
+    let open = || Tables::open(DESTINATION, Box::new(store.clone()), Box::new(MemoryStore::default()));
+    let Ok(mut tables) = open() else { return };
     let registered = tables.registered();
     let table = registered.get(usize::from(seed) % registered.len().max(1));
     let (database, table) = table.cloned().unwrap_or_else(|| ("d".into(), "t".into()));
@@ -58,11 +73,29 @@ pub fn target(data: &[u8]) {
     if tables.commit().is_err() {
         return;
     }
-    let mut again = Tables::open(DESTINATION, Box::new(store)).expect("what was written");
+    let mut again = open().expect("what was written");
     let second = again.resolve(schema, formats, &Position::default()).expect("as before");
     assert_eq!(second.ordinals, first.ordinals);
     assert_eq!(second.layout, first.layout);
     assert!(!again.commit().expect("nothing is new"), "asked again, nothing is new");
+}
+
+fn history(store: Kept) {
+    let bytes = store.with(|memory| memory.bytes.clone());
+    let mut history = SchemaHistory::open(DESTINATION, Box::new(store.clone()));
+    let position = Position { incarnation: "one".into(), file: "b.000001".into(), offset: 7, ..Position::default() };
+    let snapshot = Snapshot { databases: vec![("new".into(), "latin1".into())], ..Snapshot::default() };
+    history.snapshot(&position, snapshot);
+    let is_damaged = history.damage().is_some();
+    history.commit().expect("a store in memory");
+    if is_damaged {
+        assert_eq!(store.with(|memory| memory.bytes.clone()), bytes, "damage is left alone");
+        return;
+    }
+    let again = SchemaHistory::open(DESTINATION, Box::new(store));
+    assert_eq!(again.damage(), None);
+    let text = |history: &SchemaHistory| format!("{:?}", history.at(&position));
+    assert_eq!(text(&again), text(&history));
 }
 
 fn framed(input: &mut Input<'_>) -> Vec<u8> {

@@ -22,7 +22,7 @@ use millstream_codec::wire::layout::Layout;
 use millstream_codec::wire::messages::{ServerMessage, encode_layout};
 use millstream_codec::wire::read::RowsReader;
 use millstream_core::position::Position;
-use millstream_core::tables::{MemoryStore, Tables};
+use millstream_core::tables::Tables;
 
 use crate::input::Input;
 
@@ -51,7 +51,7 @@ pub fn target(data: &[u8]) {
             schema
         }
     };
-    let mut tables = Tables::open("fuzz", Box::new(MemoryStore::default())).expect("an empty registry");
+    let mut tables = Tables::in_memory("fuzz");
     let Ok(version) = tables.resolve(schema, map.formats.clone(), &Position::default()) else { return };
     check_layout(&version.layout);
     let mut encoder = RowsEncoder::new().with_output_bytes_max(16 << 20);

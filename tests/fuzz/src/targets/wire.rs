@@ -18,7 +18,7 @@ use millstream_codec::wire::layout::Layout;
 use millstream_codec::wire::messages::{ClientMessage, ServerMessage};
 use millstream_codec::wire::read::RowsReader;
 use millstream_core::position::Position;
-use millstream_core::tables::{MemoryStore, Tables};
+use millstream_core::tables::Tables;
 
 use crate::input::Input;
 
@@ -125,7 +125,7 @@ static LAYOUT: LazyLock<Layout> = LazyLock::new(|| {
     };
     let formats =
         columns.iter().map(|&(_, type_code, meta)| millstream_codec::mysql::schema::ColumnFormat { type_code, meta });
-    let mut tables = Tables::open("main", Box::new(MemoryStore::default())).expect("an empty registry");
+    let mut tables = Tables::in_memory("main");
     let version = tables.resolve(schema, formats.collect(), &Position::default()).expect("a table");
     (*version.layout).clone()
 });
