@@ -123,8 +123,10 @@ fn check_random(flavour: Flavour) {
         follower.dangerous.len()
     );
     assert!(taken > count / 2, "{flavour}: only {taken} statements were taken");
-    // Only what brings columns from a query can't be followed.
-    let unexpected: Vec<_> = follower.dangerous.iter().filter(|(_, reason)| !reason.contains("query")).collect();
+    // Columns from a query; long unique keys; labels that CONVERT leaves in bytes; what failed halfway.
+    let known = ["query", "another character set", "in UTF-8", "hash", "CONVERT", "it failed at the server"];
+    let is_known = |reason: &str| known.iter().any(|known| reason.contains(known));
+    let unexpected: Vec<_> = follower.dangerous.iter().filter(|(_, reason)| !is_known(reason)).collect();
     assert!(unexpected.is_empty(), "{flavour}, seed {seed}: {unexpected:#?}");
 }
 

@@ -7,6 +7,7 @@ use millstream_codec::mysql::schema::CharsetName;
 use super::apply::set_primary_key;
 use super::versioning::{self, Versioned};
 use super::{ColumnDefinition, TableDefinition, hashing, resolve};
+use crate::source::statement::Dialect;
 use crate::source::statement::ddl::{AlterClause, ColumnSpec, KeyPart, Period, Place, RowBound};
 
 /// As the servers compare names of columns.
@@ -31,7 +32,7 @@ pub(super) fn altered(
     before: &TableDefinition,
     clauses: &[AlterClause],
     database: &CharsetName,
-    is_mariadb: bool,
+    dialect: Dialect,
 ) -> Result<TableDefinition, String> {
     let mut after = before.clone();
     let mut converted = None;
@@ -59,6 +60,15 @@ pub(super) fn altered(
     if clauses.iter().any(|clause| matches!(clause, AlterClause::AddSystemVersioning)) {
         let end = added(clauses).find(|spec| spec.row_bound == Some(RowBound::End));
         versioning::add(&mut after, end.map_or(Versioned::Implicitly, |end| Versioned::ByColumn(&end.name)))?;
+    }
+    let is_mariadb = dialect.is_mariadb;
+    if !is_mariadb
+        && (1..50_700).contains(&dialect.server_version)
+        && converted.is_some()
+        && after.columns == before.columns
+    {
+        // Where nothing else is to be done, the table's default stays what it was.
+        return Err("MySQL 5.6 may pass over a CONVERT TO CHARACTER SET that changes no column".to_owned());
     }
     if is_mariadb {
         hashing::altered(before, &mut after, clauses)?;
