@@ -53,7 +53,7 @@ pub(super) fn altered(
     if drops_versioning {
         versioning::remove(&mut after)?;
     }
-    after.columns = Columns::of(&after, clauses, converted.as_ref())?.placed(clauses)?;
+    after.columns = Columns::of(&after, clauses, converted.as_ref(), dialect.is_mariadb)?.placed(before, clauses)?;
     no_name_twice(&after.columns)?;
     renumber(&mut after);
     primary_key(&mut after, before, clauses)?;
@@ -93,7 +93,12 @@ struct Columns {
 
 impl Columns {
     /// Goes through the columns that are there: drops, changes and renames, all by the names of before.
-    fn of(before: &TableDefinition, clauses: &[AlterClause], converted: Option<&CharsetName>) -> Result<Self, String> {
+    fn of(
+        before: &TableDefinition,
+        clauses: &[AlterClause],
+        converted: Option<&CharsetName>,
+        is_mariadb: bool,
+    ) -> Result<Self, String> {
         let there = |name: &str| before.columns.iter().any(|column| same_name(&column.name, name));
         let missing = |name: &str| format!("the column {name} is not there");
         let mut defined = Vec::with_capacity(clauses.len());
@@ -109,6 +114,10 @@ impl Columns {
                 AlterClause::ChangeColumn { from, if_exists, column, .. } => match there(from) {
                     true => Some(resolve::column(column, &before.charset, converted)?),
                     false if *if_exists => None,
+                    // MariaDB: one that was added before it in the same statement, told by its new name.
+                    false if is_mariadb && is_added(clauses, defined.len(), &column.name) => {
+                        Some(resolve::column(column, &before.charset, converted)?)
+                    }
                     false => return Err(missing(from)),
                 },
                 AlterClause::DropColumn { name, if_exists }
@@ -153,12 +162,14 @@ impl Columns {
     }
 
     /// Puts the new and the moved ones where their clauses say.
-    fn placed(self, clauses: &[AlterClause]) -> Result<Vec<ColumnDefinition>, String> {
+    fn placed(self, before: &TableDefinition, clauses: &[AlterClause]) -> Result<Vec<ColumnDefinition>, String> {
         let Self { mut columns, defined } = self;
         for (clause, column) in clauses.iter().zip(defined) {
             let (place, is_new) = match clause {
                 AlterClause::AddColumn { place, .. } => (place, true),
-                AlterClause::ChangeColumn { place, .. } => (place, false),
+                AlterClause::ChangeColumn { from, place, .. } => {
+                    (place, !before.columns.iter().any(|old| same_name(&old.name, from)))
+                }
                 _ => continue,
             };
             let Some(column) = column else { continue };
@@ -168,8 +179,8 @@ impl Columns {
             if is_new && columns.iter().any(|other| same_name(&other.name, &column.name)) && if_not_exists(clause) {
                 continue;
             }
-            if !is_new {
-                columns.retain(|other| other.name != column.name);
+            if matches!(clause, AlterClause::ChangeColumn { .. }) {
+                columns.retain(|other| !same_name(&other.name, &column.name));
             }
             let index = match place {
                 // Before those that the server added.
@@ -185,6 +196,14 @@ impl Columns {
         }
         Ok(columns)
     }
+}
+
+/// Is a column of this name added by one of the first clauses?
+fn is_added(clauses: &[AlterClause], first: usize, name: &str) -> bool {
+    clauses
+        .iter()
+        .take(first)
+        .any(|clause| matches!(clause, AlterClause::AddColumn { column, .. } if same_name(&column.name, name)))
 }
 
 fn if_not_exists(clause: &AlterClause) -> bool {

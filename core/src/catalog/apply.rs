@@ -360,6 +360,20 @@ impl Changing<'_, '_> {
             C::Unknown(reason) => Some(reason.clone()),
             _ => None,
         });
+        let names: Vec<&TableName> = alter
+            .clauses
+            .iter()
+            .filter_map(|clause| match clause {
+                C::RenameTo(name) => Some(name),
+                _ => None,
+            })
+            .collect();
+        if names.len() > 1 {
+            for name in names.into_iter().chain([&alter.table]) {
+                self.doubt(name, "it was renamed twice by one ALTER TABLE");
+            }
+            return false;
+        }
         if state.is_none() && alter.if_exists && unknown.is_none() {
             return false;
         }
