@@ -43,11 +43,16 @@ pub(super) fn altered(
                 after.charset = resolve::charset_of(charset, default)?;
             }
             AlterClause::ConvertCharset(charset) => {
-                after.charset = resolve::charset_of(charset, database)?;
-                converted = Some(after.charset.clone());
+                let charset = resolve::charset_of(charset, database)?;
+                after.charset = charset.clone();
+                converted = Some(charset);
             }
             _ => {}
         }
+    }
+    let says_default = clauses.iter().any(|clause| matches!(clause, AlterClause::DefaultCharset(_)));
+    if converted.is_some() && says_default {
+        return Err("CONVERT TO CHARACTER SET and another default in one statement".to_owned());
     }
     let drops_versioning = clauses.iter().any(|clause| matches!(clause, AlterClause::DropSystemVersioning));
     if drops_versioning {
