@@ -92,6 +92,10 @@ fn check_random(flavour: Flavour) {
     for sql in RandomDdl::beginning().split(';') {
         follower.run(sql.trim()).unwrap().expect("it is taken");
     }
+    // Columns from a query; long unique keys; labels that CONVERT leaves in bytes; what failed halfway.
+    let expected =
+        ["query", "another character set", "in UTF-8", "hash", "CONVERT", "it failed at the server", "renamed twice"];
+    let is_expected = |reason: &str| expected.iter().any(|known| reason.contains(known));
     let mut taken = 0;
     let mut history = Vec::new();
     let count = count.unwrap_or(RANDOM_STATEMENTS);
@@ -101,19 +105,26 @@ fn check_random(flavour: Flavour) {
             break;
         }
         let sql = ddl.statement();
-        match follower.run(&sql) {
-            Ok(Some(_)) => {
-                taken += 1;
-                history.push(sql);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                let last = history.len().saturating_sub(12);
-                panic!(
-                    "{flavour}, seed {seed}, statement {taken}: {sql}\n{error:#}\nbefore:\n{}",
-                    history[last..].join("\n")
-                )
-            }
+        let known = follower.dangerous.len();
+        let result = follower.run(&sql);
+        history.push(sql);
+        let unexpected = follower.dangerous[known..].iter().find(|(_, reason)| !is_expected(reason)).cloned();
+        let complaint = match (&result, unexpected) {
+            (Err(error), _) => Some(format!("{error:#}")),
+            (_, Some((sql, reason))) => Some(format!("not understood: {reason}: {sql}")),
+            _ => None,
+        };
+        if let Some(complaint) = complaint {
+            let last = history.len().saturating_sub(40);
+            panic!(
+                "{flavour}, seed {seed}, after {taken} statements: {complaint}\nat the end of:\n{}",
+                history[last..].join("\n")
+            );
+        }
+        match result {
+            Ok(Some(_)) => taken += 1,
+            // Refused: it left no trace.
+            _ => drop(history.pop()),
         }
     }
     let compared = follower.compare_all().unwrap();
@@ -123,9 +134,6 @@ fn check_random(flavour: Flavour) {
         follower.dangerous.len()
     );
     assert!(taken > count / 2, "{flavour}: only {taken} statements were taken");
-    // Only what brings columns from a query can't be followed.
-    let unexpected: Vec<_> = follower.dangerous.iter().filter(|(_, reason)| !reason.contains("query")).collect();
-    assert!(unexpected.is_empty(), "{flavour}, seed {seed}: {unexpected:#?}");
 }
 
 macro_rules! on_each_server {

@@ -7,6 +7,7 @@ use millstream_codec::mysql::schema::CharsetName;
 use super::apply::set_primary_key;
 use super::versioning::{self, Versioned};
 use super::{ColumnDefinition, TableDefinition, hashing, resolve};
+use crate::source::statement::Dialect;
 use crate::source::statement::ddl::{AlterClause, ColumnSpec, KeyPart, Period, Place, RowBound};
 
 /// As the servers compare names of columns.
@@ -31,7 +32,7 @@ pub(super) fn altered(
     before: &TableDefinition,
     clauses: &[AlterClause],
     database: &CharsetName,
-    is_mariadb: bool,
+    dialect: Dialect,
 ) -> Result<TableDefinition, String> {
     let mut after = before.clone();
     let mut converted = None;
@@ -42,23 +43,37 @@ pub(super) fn altered(
                 after.charset = resolve::charset_of(charset, default)?;
             }
             AlterClause::ConvertCharset(charset) => {
-                after.charset = resolve::charset_of(charset, database)?;
-                converted = Some(after.charset.clone());
+                let charset = resolve::charset_of(charset, database)?;
+                after.charset = charset.clone();
+                converted = Some(charset);
             }
             _ => {}
         }
+    }
+    let says_default = clauses.iter().any(|clause| matches!(clause, AlterClause::DefaultCharset(_)));
+    if converted.is_some() && says_default {
+        return Err("CONVERT TO CHARACTER SET and another default in one statement".to_owned());
     }
     let drops_versioning = clauses.iter().any(|clause| matches!(clause, AlterClause::DropSystemVersioning));
     if drops_versioning {
         versioning::remove(&mut after)?;
     }
-    after.columns = Columns::of(&after, clauses, converted.as_ref())?.placed(clauses)?;
+    after.columns = Columns::of(&after, clauses, converted.as_ref(), dialect.is_mariadb)?.placed(before, clauses)?;
     no_name_twice(&after.columns)?;
     renumber(&mut after);
     primary_key(&mut after, before, clauses)?;
     if clauses.iter().any(|clause| matches!(clause, AlterClause::AddSystemVersioning)) {
         let end = added(clauses).find(|spec| spec.row_bound == Some(RowBound::End));
         versioning::add(&mut after, end.map_or(Versioned::Implicitly, |end| Versioned::ByColumn(&end.name)))?;
+    }
+    let is_mariadb = dialect.is_mariadb;
+    if !is_mariadb
+        && (1..50_700).contains(&dialect.server_version)
+        && converted.is_some()
+        && after.columns == before.columns
+    {
+        // Where nothing else is to be done, the table's default stays what it was.
+        return Err("MySQL 5.6 may pass over a CONVERT TO CHARACTER SET that changes no column".to_owned());
     }
     if is_mariadb {
         hashing::altered(before, &mut after, clauses)?;
@@ -83,7 +98,12 @@ struct Columns {
 
 impl Columns {
     /// Goes through the columns that are there: drops, changes and renames, all by the names of before.
-    fn of(before: &TableDefinition, clauses: &[AlterClause], converted: Option<&CharsetName>) -> Result<Self, String> {
+    fn of(
+        before: &TableDefinition,
+        clauses: &[AlterClause],
+        converted: Option<&CharsetName>,
+        is_mariadb: bool,
+    ) -> Result<Self, String> {
         let there = |name: &str| before.columns.iter().any(|column| same_name(&column.name, name));
         let missing = |name: &str| format!("the column {name} is not there");
         let mut defined = Vec::with_capacity(clauses.len());
@@ -99,6 +119,10 @@ impl Columns {
                 AlterClause::ChangeColumn { from, if_exists, column, .. } => match there(from) {
                     true => Some(resolve::column(column, &before.charset, converted)?),
                     false if *if_exists => None,
+                    // MariaDB: one that was added before it in the same statement, told by its new name.
+                    false if is_mariadb && is_added(clauses, defined.len(), &column.name) => {
+                        Some(resolve::column(column, &before.charset, converted)?)
+                    }
                     false => return Err(missing(from)),
                 },
                 AlterClause::DropColumn { name, if_exists }
@@ -143,12 +167,14 @@ impl Columns {
     }
 
     /// Puts the new and the moved ones where their clauses say.
-    fn placed(self, clauses: &[AlterClause]) -> Result<Vec<ColumnDefinition>, String> {
+    fn placed(self, before: &TableDefinition, clauses: &[AlterClause]) -> Result<Vec<ColumnDefinition>, String> {
         let Self { mut columns, defined } = self;
         for (clause, column) in clauses.iter().zip(defined) {
             let (place, is_new) = match clause {
                 AlterClause::AddColumn { place, .. } => (place, true),
-                AlterClause::ChangeColumn { place, .. } => (place, false),
+                AlterClause::ChangeColumn { from, place, .. } => {
+                    (place, !before.columns.iter().any(|old| same_name(&old.name, from)))
+                }
                 _ => continue,
             };
             let Some(column) = column else { continue };
@@ -158,8 +184,8 @@ impl Columns {
             if is_new && columns.iter().any(|other| same_name(&other.name, &column.name)) && if_not_exists(clause) {
                 continue;
             }
-            if !is_new {
-                columns.retain(|other| other.name != column.name);
+            if matches!(clause, AlterClause::ChangeColumn { .. }) {
+                columns.retain(|other| !same_name(&other.name, &column.name));
             }
             let index = match place {
                 // Before those that the server added.
@@ -175,6 +201,14 @@ impl Columns {
         }
         Ok(columns)
     }
+}
+
+/// Is a column of this name added by one of the first clauses?
+fn is_added(clauses: &[AlterClause], first: usize, name: &str) -> bool {
+    clauses
+        .iter()
+        .take(first)
+        .any(|clause| matches!(clause, AlterClause::AddColumn { column, .. } if same_name(&column.name, name)))
 }
 
 fn if_not_exists(clause: &AlterClause) -> bool {

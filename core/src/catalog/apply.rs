@@ -11,7 +11,7 @@ use super::{
 };
 use crate::source::statement::ddl::{
     AlterClause, AlterTable, Change, CharsetClause, CharsetWord, CreateBody, CreateTable, Elements, IndexChange,
-    KeyPart, Period, RowBound, TableName, TableOptions, UniqueKey, Unknown,
+    KeyPart, Period, RowBound, TableName, TableOptions, UniqueKey, Unknown, tables_of,
 };
 use crate::source::statement::{DdlStatement, Session};
 
@@ -41,6 +41,13 @@ struct Changing<'c, 's> {
 impl Changing<'_, '_> {
     /// True where nothing that matters could change.
     fn apply(&mut self, change: &Change) -> bool {
+        let does_parts = matches!(change, Change::CreateTable(_) | Change::DropTables(_) | Change::Harmless);
+        if self.session.error_code != 0 && !does_parts {
+            let reason = format!("it failed at the server with error {}", self.session.error_code);
+            let (_, tables) = tables_of(change);
+            tables.iter().for_each(|table| self.doubt_if_known(table, &reason));
+            return false;
+        }
         match change {
             Change::Harmless | Change::Truncate(_) => return true,
             Change::Index { index: IndexChange::Add, .. } => return true,
@@ -56,7 +63,7 @@ impl Changing<'_, '_> {
             }
             Change::CreateTable(create) => self.create_table(create),
             Change::AlterTable(alter) => return self.alter_table(alter),
-            Change::DropTables(tables) => tables.iter().for_each(|table| self.remove(table)),
+            Change::DropTables(tables) => tables.iter().for_each(|table| drop(self.take(table))),
             Change::RenameTables { pairs, if_exists } => {
                 pairs.iter().for_each(|(from, to)| self.rename(from, to, *if_exists));
             }
@@ -73,7 +80,21 @@ impl Changing<'_, '_> {
                 return true;
             }
             Change::AlterView(_) => return true,
-            Change::DropViews(names) => names.iter().for_each(|name| self.remove(name)),
+            Change::DropViews(names) => {
+                for (database, view) in names {
+                    let key = self.catalog.key(database, view);
+                    self.catalog.views.remove(&key);
+                }
+                return true;
+            }
+            // Of another kind of table nothing is dropped.
+            Change::DropSequences(names) => {
+                for name in names {
+                    if matches!(self.state(name), Some(Entry::Known(table)) if table.kind == TableKind::Sequence) {
+                        self.take(name);
+                    }
+                }
+            }
             Change::CreateDatabase { name, or_replace, if_not_exists, charset } => {
                 if *or_replace {
                     self.drop_database(name);
@@ -114,6 +135,12 @@ impl Changing<'_, '_> {
         self.reason.get_or_insert_with(|| format!("{}.{}: {reason}", table.0, table.1));
     }
 
+    fn doubt_if_known(&mut self, table: &TableName, reason: &str) {
+        if self.state(table).is_some() {
+            self.doubt(table, reason);
+        }
+    }
+
     fn is_taken(&self, (database, table): &TableName) -> bool {
         let key = self.catalog.key(database, table);
         self.catalog.tables.contains_key(&key) || self.catalog.views.contains(&key)
@@ -124,12 +151,6 @@ impl Changing<'_, '_> {
         let entry = self.catalog.tables.remove(&key)?;
         self.changed.push(key);
         Some(entry)
-    }
-
-    fn remove(&mut self, name: &TableName) {
-        let key = self.catalog.key(&name.0, &name.1);
-        self.catalog.views.remove(&key);
-        self.take(name);
     }
 
     fn set(&mut self, (database, table): &TableName, entry: Entry) {
@@ -248,7 +269,8 @@ impl Changing<'_, '_> {
         }
         if self.session.error_code != 0 {
             // Only the old table is gone.
-            return self.remove(&create.name);
+            self.take(&create.name);
+            return;
         }
         match &create.body {
             CreateBody::Like(source) => match self.state(source) {
@@ -326,7 +348,7 @@ impl Changing<'_, '_> {
         }
         for clause in &alter.clauses {
             if let C::ConvertTable(gone) = clause {
-                self.remove(gone);
+                self.take(gone);
             }
         }
         let from_key = self.catalog.key(&alter.table.0, &alter.table.1);
@@ -338,6 +360,20 @@ impl Changing<'_, '_> {
             C::Unknown(reason) => Some(reason.clone()),
             _ => None,
         });
+        let names: Vec<&TableName> = alter
+            .clauses
+            .iter()
+            .filter_map(|clause| match clause {
+                C::RenameTo(name) => Some(name),
+                _ => None,
+            })
+            .collect();
+        if names.len() > 1 {
+            for name in names.into_iter().chain([&alter.table]) {
+                self.doubt(name, "it was renamed twice by one ALTER TABLE");
+            }
+            return false;
+        }
         if state.is_none() && alter.if_exists && unknown.is_none() {
             return false;
         }
@@ -348,7 +384,7 @@ impl Changing<'_, '_> {
             (None, Some(Entry::Doubtful(_))) => Err(None),
             (None, Some(Entry::Known(before))) => {
                 let database = self.charset_of_database(&before.database);
-                alter::altered(&before, &alter.clauses, &database, self.session.dialect.is_mariadb)
+                alter::altered(&before, &alter.clauses, &database, self.session.dialect)
                     .map(|after| (before, after))
                     .map_err(Some)
             }

@@ -109,6 +109,21 @@ pub(super) fn altered(
     if count(before) > 0 && clauses.iter().any(is_uncertain) {
         return Err("a table was altered that has a hashed unique key, which may be gone".to_owned());
     }
+    // Which unique keys a column is part of is not kept.
+    let is_lob =
+        |column: &ColumnDefinition| matches!(column.defined_type, DefinedType::Text { .. } | DefinedType::Blob { .. });
+    let becomes_lob = clauses.iter().any(|clause| {
+        let AlterClause::ChangeColumn { from, column, .. } = clause else { return false };
+        let find = |table: &TableDefinition, name: &str| {
+            table.columns.iter().find(|column| same_name(&column.name, name)).is_some_and(is_lob)
+        };
+        find(after, &column.name) && !find(before, from)
+    });
+    if becomes_lob {
+        return Err(
+            "a column became TEXT or BLOB, which is hashed into a hidden column if it has a unique key".to_owned()
+        );
+    }
     let keys: Vec<UniqueKey> = clauses
         .iter()
         .filter_map(|clause| match clause {

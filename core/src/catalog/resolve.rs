@@ -54,7 +54,8 @@ pub(super) fn column(
         }
         TypeSpec::Labels { is_set, labels, charset } => {
             let charset = effective(charset).map_err(explained)?;
-            let labels: Arc<[String]> = labels.iter().map(|label| shown(label, &charset)).collect();
+            let labels: Arc<[String]> =
+                labels.iter().map(|label| shown(label, &charset)).collect::<Result<_, _>>().map_err(explained)?;
             if *is_set { DefinedType::Set { charset, labels } } else { DefinedType::Enum { charset, labels } }
         }
     };
@@ -98,8 +99,12 @@ fn lob(size: LobSize, charset: CharsetName) -> DefinedType {
 }
 
 /// A label as it is stored: without blanks at its end, except in binary, and with `?` for what the character set lacks.
-fn shown(label: &Label, charset: &str) -> String {
+fn shown(label: &Label, charset: &str) -> Result<String, String> {
     let text = match label {
+        Label::Recoded(_) if charset == BINARY => {
+            return Err("labels of a binary column in another character set".to_owned());
+        }
+        Label::Recoded(text) => charset::representable(text, charset).into_owned(),
         Label::Text(text) => charset::representable(text, charset).into_owned(),
         Label::Bytes(bytes) => {
             // A literal that is shorter than a character is filled up on the left.
@@ -109,7 +114,7 @@ fn shown(label: &Label, charset: &str) -> String {
             text_of::decode(charset, &padded).0.into_owned()
         }
     };
-    if charset == BINARY { text } else { text.trim_end_matches(' ').to_owned() }
+    Ok(if charset == BINARY { text } else { text.trim_end_matches(' ').to_owned() })
 }
 
 /// CONVERT TO CHARACTER SET for a column that was there: text has room for as many characters as before, so a TEXT may

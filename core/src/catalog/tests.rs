@@ -76,7 +76,7 @@ fn columns_are_placed_as_the_servers_do_it() {
     check("ALTER TABLE t CHANGE a b INT, CHANGE b a INT", &["id:1", "b", "a", "c"]);
     check("ALTER TABLE t MODIFY c INT FIRST, MODIFY id INT AFTER b", &["c", "a", "b", "id:1"]);
     check(
-        "ALTER TABLE t ADD x INT AFTER c, CHANGE c cc INT AFTER id, ADD y INT AFTER cc",
+        "ALTER TABLE t ADD x INT AFTER cc, CHANGE c cc INT AFTER id, ADD y INT AFTER cc",
         &["id:1", "cc", "y", "a", "b", "x"],
     );
     check("ALTER TABLE t RENAME COLUMN a TO b, RENAME COLUMN b TO a", &["id:1", "b", "a", "c"]);

@@ -8,12 +8,16 @@ pub struct RandomDdl {
     random: Random,
     is_mariadb: bool,
     version: Version,
+    /// ENUM and SET, and then only character sets that hold ASCII as it is: CONVERT leaves labels in their bytes, and what
+    /// information_schema shows of those is not what they are.
+    labels: bool,
 }
 
-const TABLES: [&str; 6] = ["t1", "t2", "t3", "`T 4`", "r2.t5", "r2.t1"];
+// No name that must be encoded as a file's: MariaDB leaves the old table's .frm there after ALTER ... RENAME by copying.
+const TABLES: [&str; 6] = ["t1", "t2", "t3", "`T_4`", "r2.t5", "r2.t1"];
 const COLUMNS: [&str; 10] = ["a", "b", "c", "d", "`e f`", "`ö`", "g", "A", "id", "z9"];
 const CHARSETS: [&str; 10] =
-    ["latin1", "utf8", "utf8mb4", "binary", "ucs2", "gbk", "sjis", "utf32", "cp1251", "utf16le"];
+    ["latin1", "utf8", "utf8mb4", "binary", "gbk", "cp1251", "ucs2", "utf32", "sjis", "utf16le"];
 const TYPES: [&str; 74] = [
     "INT",
     "TINYINT(1)",
@@ -92,8 +96,9 @@ const TYPES: [&str; 74] = [
 ];
 
 impl RandomDdl {
-    pub fn new(random: Random, kind: Kind, version: Version) -> Self {
-        Self { random, is_mariadb: kind == Kind::Mariadb, version }
+    pub fn new(mut random: Random, kind: Kind, version: Version) -> Self {
+        let labels = random.below(2) == 0;
+        Self { labels, random, is_mariadb: kind == Kind::Mariadb, version }
     }
 
     /// What must have been run before the first of them.
@@ -141,7 +146,8 @@ impl RandomDdl {
     }
 
     fn charset(&mut self) -> &'static str {
-        self.of(&CHARSETS)
+        let count = if self.labels { 6 } else { CHARSETS.len() };
+        self.of(&CHARSETS[..count])
     }
 
     fn if_not_exists(&mut self) -> &'static str {
@@ -160,8 +166,8 @@ impl RandomDdl {
     fn column_type(&mut self) -> String {
         let is_json = self.is_mariadb || self.version >= Version(5, 7, 8);
         match self.random.below(12) {
-            0 => format!("ENUM({}){}", self.labels(), self.own_charset()),
-            1 => format!("SET({}){}", self.labels(), self.own_charset()),
+            0 if self.labels => format!("ENUM({}){}", self.labels(), self.own_charset()),
+            1 if self.labels => format!("SET({}){}", self.labels(), self.own_charset()),
             2 if is_json => "JSON".to_owned(),
             3 if self.is_mariadb && self.version >= Version(10, 10, 0) => {
                 self.of(&["UUID", "INET4", "INET6"]).to_owned()
@@ -173,14 +179,16 @@ impl RandomDdl {
     }
 
     fn labels(&mut self) -> &'static str {
-        self.of(&["'a','b'", "'x '", "'it''s', 'b,c', ')'", "'é'", "'q', 0x41, b'01000010'", "'none'"])
+        self.of(&["'a','b'", "'x '", "'it''s', 'b,c', ')'", "'q', 0x41, b'01000010'", "'none'"])
     }
 
     fn own_charset(&mut self) -> String {
         match self.random.below(5) {
             0 | 1 => format!(" CHARACTER SET {}", self.charset()),
             2 => format!(" COLLATE {}", self.of(&["latin1_bin", "utf8mb4_bin", "binary", "utf8_general_ci"])),
-            3 => self.of(&[" ASCII", " UNICODE", " BYTE", " BINARY"]).to_owned(),
+            3 => self
+                .of(if self.labels { &[" ASCII", " BINARY"] } else { &[" ASCII", " UNICODE", " BYTE", " BINARY"] })
+                .to_owned(),
             _ => String::new(),
         }
     }

@@ -96,9 +96,16 @@ pub fn classify(sql: &[u8], session: &Session<'_>) -> Statement {
     let mut statement = of_tokens(&mut tokens, session);
     if let Statement::Ddl(ddl) = &mut statement {
         ddl.text = decode(sql, session).into_owned();
-        if head.len() < sql.len() {
+        let doubt = if head.len() < sql.len() {
+            Some("the statement is too long to be parsed")
+        } else if ddl.kind == "create_table" && is_of_two_character_sets(sql, session) {
+            Some("the statement may be written in UTF-8, and not in its session's character set")
+        } else {
+            None
+        };
+        if let Some(reason) = doubt {
             let whole = std::mem::replace(&mut **ddl, DdlStatement::of(ddl::Change::Harmless));
-            **ddl = whole.cut();
+            **ddl = whole.doubted(reason);
         }
     }
     statement
@@ -110,6 +117,14 @@ fn decode<'a>(sql: &'a [u8], session: &Session<'_>) -> std::borrow::Cow<'a, str>
         Some(name) if !sql.is_ascii() => charset::decode(name, sql).0,
         _ => String::from_utf8_lossy(sql),
     }
+}
+
+/// A server that logs a CREATE TABLE of its own making (for CREATE TABLE ... SELECT or LIKE) writes it in UTF-8, but says
+/// that it is in the session's character set. Is this one of that form, with bytes that make a difference?
+fn is_of_two_character_sets(sql: &[u8], session: &Session<'_>) -> bool {
+    let is_utf8 = session.charset.is_none_or(|charset| charset.starts_with("utf8"));
+    let is_made = |text: &str| text.starts_with("CREATE ") && (text.contains(" (\n  `") || text.contains(" (\n  \""));
+    !is_utf8 && !sql.is_ascii() && std::str::from_utf8(sql).is_ok_and(is_made)
 }
 
 fn of_tokens(tokens: &mut Tokens<'_>, session: &Session<'_>) -> Statement {

@@ -89,14 +89,14 @@ impl DdlStatement {
         Self { kind, tables, touches, renames: renames_of(&change), carries_rows, change, text: String::new() }
     }
 
-    /// Only its beginning was parsed, so what it changes is not known.
-    pub(super) fn cut(self) -> Self {
+    /// It was not read to its end, or not for certain, so what it changes is not known.
+    pub(super) fn doubted(self, reason: &str) -> Self {
         let unknown = Unknown {
             kind: self.kind,
             others: self.touches == Touches::Unknown || self.tables.is_empty(),
             tables: self.tables,
             carries_rows: self.carries_rows,
-            reason: "the statement is too long to be parsed".to_owned(),
+            reason: reason.to_owned(),
         };
         Self { renames: self.renames, text: self.text, ..Self::of(Change::Unknown(unknown)) }
     }
@@ -107,7 +107,7 @@ fn not_understood(reason: String) -> Change {
 }
 
 /// The statement's kind, and the tables that it names, some perhaps twice.
-fn tables_of(change: &Change) -> (&'static str, Vec<TableName>) {
+pub(crate) fn tables_of(change: &Change) -> (&'static str, Vec<TableName>) {
     match change {
         Change::CreateTable(create) => ("create_table", vec![create.name.clone()]),
         Change::AlterTable(alter) => {
@@ -130,7 +130,7 @@ fn tables_of(change: &Change) -> (&'static str, Vec<TableName>) {
         | Change::AlterSequence { name, .. }
         | Change::CreateView(name)
         | Change::AlterView(name) => ("other", vec![name.clone()]),
-        Change::DropViews(names) => ("other", names.clone()),
+        Change::DropViews(names) | Change::DropSequences(names) => ("other", names.clone()),
         Change::CreateDatabase { .. } | Change::AlterDatabase { .. } | Change::DropDatabase(_) | Change::Harmless => {
             ("other", Vec::new())
         }

@@ -3,7 +3,7 @@
 use super::super::token::Token;
 use super::not_understood;
 use super::parser::{Parsed, Parser};
-use super::tree::{Change, CharsetClause, IndexChange, TypeSpec, UniqueKey, Unknown};
+use super::tree::{Change, CharsetClause, IndexChange, TableName, TypeSpec, UniqueKey, Unknown};
 use crate::catalog::DefinedType;
 
 /// Accounts, and what else is no business of a reader of rows. Their statements hold password hashes.
@@ -108,8 +108,11 @@ impl<'a> Parser<'_, 'a> {
             "TABLE" | "TABLES" | "SEQUENCE" if object.has("TEMPORARY") => return None,
             "TABLE" | "TABLES" | "VIEW" | "SEQUENCE" => {
                 self.if_exists();
-                let kind = if object.word.starts_with("TABLE") { "drop_table" } else { "other" };
-                self.dropped(kind)
+                match object.word.as_str() {
+                    "VIEW" => self.dropped("other", Change::DropViews),
+                    "SEQUENCE" => self.dropped("other", Change::DropSequences),
+                    _ => self.dropped("drop_table", Change::DropTables),
+                }
             }
             "INDEX" => self.index(IndexChange::Drop),
             "DATABASE" | "SCHEMA" => {
@@ -120,16 +123,13 @@ impl<'a> Parser<'_, 'a> {
         })
     }
 
-    fn dropped(&mut self, kind: &'static str) -> Change {
+    fn dropped(&mut self, kind: &'static str, change: fn(Vec<TableName>) -> Change) -> Change {
         let before = self.tokens.clone();
         let names = self.table_names();
         self.any_word(&["RESTRICT", "CASCADE"]);
         self.wait();
         match names {
-            Ok(names) if self.at_end() => match kind {
-                "drop_table" => Change::DropTables(names),
-                _ => Change::DropViews(names),
-            },
+            Ok(names) if self.at_end() => change(names),
             _ => {
                 let reason = self.unexpected("the end of DROP");
                 *self.tokens = before;
@@ -168,7 +168,7 @@ impl<'a> Parser<'_, 'a> {
         })
     }
 
-    fn renamed(&mut self) -> Parsed<(super::TableName, super::TableName)> {
+    fn renamed(&mut self) -> Parsed<(TableName, TableName)> {
         let from = self.table_name()?;
         self.wait();
         if !self.any_word(&["TO", "AS"]) {

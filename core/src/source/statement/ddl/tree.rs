@@ -35,6 +35,7 @@ pub enum Change {
     CreateView(TableName),
     AlterView(TableName),
     DropViews(Vec<TableName>),
+    DropSequences(Vec<TableName>),
     CreateDatabase {
         name: String,
         or_replace: bool,
@@ -203,6 +204,8 @@ pub enum TextShape {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Label {
     Text(String),
+    /// It was not sent as UTF-8, and is not ASCII: in a binary column its bytes are others.
+    Recoded(String),
     /// A hexadecimal or binary literal: bytes in the column's character set.
     Bytes(Vec<u8>),
 }

@@ -98,6 +98,7 @@ impl Parser<'_, '_> {
             "TINYTEXT" => self.text(TextShape::Text(LobSize::Tiny)),
             "TEXT" => {
                 let shape = match self.length()? {
+                    Some(0) if self.empty_is_tiny() => TextShape::Text(LobSize::Tiny),
                     None | Some(0) => TextShape::Text(LobSize::Normal),
                     Some(characters) => TextShape::SizedText(characters),
                 };
@@ -116,7 +117,8 @@ impl Parser<'_, '_> {
             "TINYBLOB" => plain(D::Blob { size: LobSize::Tiny }),
             "BLOB" => {
                 let size = match self.length()? {
-                    None | Some(0) if meaning == Meaning::Oracle => LobSize::Long,
+                    None if meaning == Meaning::Oracle => LobSize::Long,
+                    Some(0) if self.empty_is_tiny() => LobSize::Tiny,
                     None | Some(0) => LobSize::Normal,
                     Some(bytes) => LobSize::holding(bytes),
                 };
@@ -242,6 +244,12 @@ impl Parser<'_, '_> {
         Ok(TypeSpec::Characters { shape, charset })
     }
 
+    /// TEXT(0) is TINYTEXT since MySQL 8.0; before, and in MariaDB, it is TEXT.
+    fn empty_is_tiny(&self) -> bool {
+        let dialect = self.session.dialect;
+        !dialect.is_mariadb && (dialect.server_version == 0 || dialect.server_version >= 80_000)
+    }
+
     fn text(&mut self, shape: TextShape) -> Parsed<TypeSpec> {
         Ok(TypeSpec::Characters { shape, charset: self.charset_attributes()? })
     }
@@ -273,6 +281,10 @@ impl Parser<'_, '_> {
         Ok(true)
     }
 
+    fn is_utf8(&self) -> bool {
+        self.session.charset.is_none_or(|charset| charset.starts_with("utf8") || charset == "binary")
+    }
+
     fn labels(&mut self) -> Parsed<Vec<Label>> {
         self.need_punctuation('(')?;
         let mut labels = Vec::new();
@@ -290,6 +302,7 @@ impl Parser<'_, '_> {
         let unexpected = self.unexpected("a label");
         let of_bytes = |bytes: Option<Vec<u8>>| bytes.map(Label::Bytes).ok_or_else(|| unexpected.clone());
         match self.tokens.next() {
+            Some(Token::Text(text)) if !text.is_ascii() && !self.is_utf8() => Ok(Label::Recoded(text.into_owned())),
             Some(Token::Text(text)) => Ok(Label::Text(text.into_owned())),
             Some(Token::Word(prefix)) => {
                 if let Some(digits) = prefix.strip_prefix("0x") {
@@ -301,7 +314,7 @@ impl Parser<'_, '_> {
                 if prefix.starts_with('_') {
                     // An introducer: the bytes of a string are of that character set, so only ASCII is what it looks like.
                     return match self.label()? {
-                        Label::Text(text) if !text.is_ascii() => Err(unexpected),
+                        Label::Text(text) | Label::Recoded(text) if !text.is_ascii() => Err(unexpected),
                         label => Ok(label),
                     };
                 }
