@@ -3,7 +3,7 @@
 //! ```text
 //! u8 mode: bit 0 MariaDB, bits 1-3 sql_mode, bits 4-7 character set   u8 version   rest: the statement
 //! ```
-//! Holds: an answer for everything, no longer than a multiple of the statement; blanks around it change nothing.
+//! Holds: an answer for everything, no longer than a multiple of the statement; blanks before it change nothing.
 
 use millstream_core::source::statement::{Dialect, Session, Statement, classify, excerpt};
 
@@ -29,7 +29,7 @@ pub fn target(data: &[u8]) {
     assert!(text.len() <= 4096 + 64 * sql.len(), "{} bytes of {}", text.len(), sql.len());
     assert!(excerpt(sql, &session).chars().count() <= 200 + 3);
     if charset != Some("ucs2") && !matches!(statement, Statement::Dummy) {
-        let padded = [b" \n\t", sql, b" \n"].concat();
+        let padded = [b" \n\t", sql].concat();
         let again = classify(&padded, &session);
         assert_eq!(std::mem::discriminant(&statement), std::mem::discriminant(&again), "{statement:?} {again:?}");
     }
