@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use millstream_codec::mysql::checksum::Checksum;
 use millstream_codec::mysql::file::MAGIC;
+use millstream_core::engine::batch::PartEnd;
 use millstream_core::engine::interest::{InterestSet, ViewId, ViewInterest};
 use millstream_core::engine::shard::Shard;
 use millstream_core::filter::{Filter, FilterSpec};
@@ -50,6 +51,8 @@ pub fn target(data: &[u8]) {
 #[derive(Debug, Default, PartialEq)]
 struct Told {
     transactions: Vec<String>,
+    /// The same without what depends on its parts.
+    committed: Vec<String>,
     rows: Vec<String>,
     notices: Vec<String>,
     error: Option<String>,
@@ -74,6 +77,12 @@ fn decode(file: &[u8], mode: u8, piece_bytes: usize) -> Told {
         told: Told::default(),
     };
     run.told.error = run.all(piece_bytes).err().map(|error| error.to_string());
+    if mode & SMALL_PARTS != 0 {
+        // Where an open transaction is cut depends on the pieces, and so do rows that are taken back later.
+        run.told.transactions = std::mem::take(&mut run.told.committed);
+        run.told.rows.clear();
+    }
+    run.told.committed.clear();
     run.told
 }
 
@@ -103,6 +112,10 @@ impl Run<'_> {
                 TrackerOutput::Batch(batch) => {
                     let encoded = self.shard.encode(Arc::new(batch));
                     for part in &encoded.batch.transactions {
+                        if part.end == PartEnd::Commit {
+                            let (gtid, position) = (&part.gtid, &part.position);
+                            self.told.committed.push(format!("{} {gtid:?} {position:?} {:?}", part.sequence, part.ddl));
+                        }
                         self.told.transactions.push(format!(
                             "{} {} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?}",
                             part.sequence,
