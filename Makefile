@@ -7,7 +7,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build bench lint servers setup clean-cache
+.PHONY: help demo test build bench fuzz lint servers setup clean-cache
 
 help:  ## this text
 	@echo 'Millstream: MySQL and MariaDB row changes as typed Cap'"'"'n Proto rows.'
@@ -40,6 +40,10 @@ build: ## the programs, optimised: target/release/{millstreamd,millstream}
 bench: ## decode and encode beside mysql_common's reader, on the same bytes
 	@scripts/setup.sh build
 	cargo bench --locked -p millstream-bench
+
+fuzz: ## coverage-guided fuzzing, a minute for each parser; scripts/fuzz.sh --help says more
+	@scripts/setup.sh build
+	@scripts/fuzz.sh all 60
 
 lint: ## formatting and clippy; warnings are errors
 	@scripts/setup.sh build

@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("millstream-cli", &["millstream-codec", "millstream-core", "millstream-client"]),
     ("millstream-bench", &["millstream-codec", "millstream-core", "millstream-client"]),
     ("millstream-tests", &["millstream-codec", "millstream-core", "millstream-client"]),
+    ("millstream-fuzz", &["millstream-codec", "millstream-core"]),
     ("millstream-typed-client", &["millstream-client"]),
 ];
 

@@ -28,6 +28,12 @@ pub enum RegistryError {
          and let every client begin anew with fresh schemas"
     )]
     Corrupt { offset: u64, reason: &'static str },
+    /// Every record is whole, and together they cannot be.
+    #[error(
+        "contradicts itself: table {database}.{table} {reason}. Ordinals must not be guessed: restore the file from a \
+         backup, or remove it and let every client begin anew with fresh schemas"
+    )]
+    Contradiction { database: String, table: String, reason: String },
     #[error("was written in format {found}, this program reads {FORMAT}")]
     Format { found: u16 },
     #[error("belongs to the destination '{found}', not to '{expected}'")]
@@ -130,6 +136,7 @@ impl Registry {
                     return Err(RegistryError::Destination { found, expected: destination.to_owned() });
                 }
             } else {
+                registry.check(&entry)?;
                 registry.apply(entry);
             }
         }
@@ -154,6 +161,35 @@ impl Registry {
     pub fn has_pending(&self) -> bool {
         // The file's beginning alone says nothing yet.
         self.pending.iter().any(|entry| !matches!(entry, Entry::Begin { .. }))
+    }
+
+    /// Ordinals are given one behind the other, and renamed or counted once they are there.
+    fn check(&self, entry: &Entry) -> Result<(), RegistryError> {
+        let (database, table) = match entry {
+            Entry::Begin { .. } => return Ok(()),
+            Entry::Field { database, table, .. }
+            | Entry::Renamed { database, table, .. }
+            | Entry::Version { database, table, .. } => (database.clone(), table.clone()),
+        };
+        let record = self.tables.get(&(database.clone(), table.clone()));
+        let next = record.map_or(0, TableRecord::next_ordinal);
+        let is_field = |ordinal: u16| {
+            record.is_some_and(|record| record.fields.binary_search_by_key(&ordinal, |field| field.ordinal).is_ok())
+        };
+        let reason = match entry {
+            Entry::Field { ordinal, .. } if *ordinal != next => {
+                format!("has a column with ordinal {ordinal} where {next} is next")
+            }
+            Entry::Renamed { renamed, .. } => match renamed.iter().find(|field| !is_field(field.ordinal)) {
+                Some(field) => format!("has no column with ordinal {} that could be renamed", field.ordinal),
+                None => return Ok(()),
+            },
+            Entry::Version { fields, version, .. } if *fields > next => {
+                format!("has {next} ordinals, its version {version} has {fields}")
+            }
+            Entry::Begin { .. } | Entry::Field { .. } | Entry::Version { .. } => return Ok(()),
+        };
+        Err(RegistryError::Contradiction { database, table, reason })
     }
 
     fn record(&mut self, entry: Entry) {

@@ -188,3 +188,39 @@ fn ordinals_end_at_65535() {
     });
     assert_eq!(case.registry.assign(&schema(&[("more", text())]), &at(1)), Err(OrdinalsUsedUp));
 }
+
+#[test]
+fn records_that_contradict_each_other_are_refused() {
+    let field = |ordinal: u16| Entry::Field {
+        database: "d".into(),
+        table: "t".into(),
+        ordinal,
+        has_null: true,
+        kind: ColumnKind::Int32,
+        column: format!("c{ordinal}"),
+        name: format!("c{ordinal}"),
+    };
+    let load = |entries: &[Entry]| {
+        let begin = Entry::Begin { format: FORMAT, destination: "main".into() };
+        let entries: Vec<Entry> = std::iter::once(begin).chain(entries.iter().cloned()).collect();
+        Registry::load("main", &mut MemoryStore { bytes: frame(&entries).unwrap() }).map(|_| ())
+    };
+    let fields = |ordinals: &[u16]| ordinals.iter().copied().map(field).collect::<Vec<_>>();
+    let is_contradiction = |entries: &[Entry]| matches!(load(entries), Err(RegistryError::Contradiction { .. }));
+    assert!(load(&fields(&[0, 2, 4])).is_ok());
+    for ordinals in [&[1][..], &[0, 0], &[0, 1], &[0, 4], &[0, 2, 0]] {
+        assert!(is_contradiction(&fields(ordinals)), "{ordinals:?}");
+    }
+    let renamed = |ordinal: u16| Entry::Renamed {
+        database: "d".into(),
+        table: "t".into(),
+        point: point(1),
+        renamed: vec![RenamedField { ordinal, column: "b".into(), name: "b".into() }],
+    };
+    let version =
+        |fields: u16| Entry::Version { database: "d".into(), table: "t".into(), version: 1, digest: [0; 2], fields };
+    assert!(load(&[field(0), field(2), renamed(2), version(4)]).is_ok());
+    assert!(is_contradiction(&[renamed(0)]));
+    assert!(is_contradiction(&[field(0), renamed(1)]));
+    assert!(is_contradiction(&[field(0), version(3)]));
+}

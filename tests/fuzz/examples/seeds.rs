@@ -3,19 +3,28 @@
 //! ```text
 //! cargo run -p millstream-fuzz --example seeds -- codec/tests/data/*.binlog codec/tests/data/values/*.binlog
 //! ```
-//! Small inputs only, and of each kind a few: the first that differ in what they hold. Files are named `real-*`; those
-//! are made anew, others (what once failed) stay.
+//! Small inputs only, and of each kind a few: the first that differ in what they hold. What no binlog holds (client
+//! messages, layouts, registries, JSON differences) is made by our own encoders. Files are named `real-*` and `own-*`;
+//! those are made anew, others (what servers said at login, what once failed) stay.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use millstream_codec::mysql::checksum::Checksum;
 use millstream_codec::mysql::event::{Event, EventData, EventType, PayloadReader, transaction_payload};
+use millstream_codec::mysql::packet::write_packet;
 use millstream_codec::mysql::rows::RowsEvent;
-use millstream_codec::mysql::schema::ColumnFormat;
+use millstream_codec::mysql::schema::{ColumnFormat, ColumnSchema, ColumnType, TableSchema};
 use millstream_codec::mysql::server::ServerKind;
 use millstream_codec::mysql::table_map::{ColumnTypeCode, TableMap};
 use millstream_codec::mysql::value::cell::skip;
+use millstream_codec::wire::messages::{
+    ClientMessage, ColumnFilter, CompiledField, ErrorMessage, Filter, Hello, Op, Order, ServerMessage, Start, Subscribe,
+};
+use millstream_codec::wire::position::{OpenXa, Position, ResumeToken};
+use millstream_core::tables::{RegistryStore, Tables};
 use millstream_fuzz::{TARGETS, events_of, files_input};
 
 const EVENT_BYTES_MAX: usize = 300;
@@ -35,6 +44,9 @@ fn main() {
         corpus.events(&name, &events, kind);
         corpus.rows(&name, &unpacked(&events), kind);
     }
+    corpus.own_messages();
+    corpus.own_registry();
+    corpus.own_json_diffs();
     corpus.write();
 }
 
@@ -185,13 +197,108 @@ impl Corpus {
         }
     }
 
+    fn own_messages(&mut self) {
+        let client = [
+            ClientMessage::Hello(Hello { protocol_version: 1, client_name: "c".into(), ..Hello::default() }),
+            ClientMessage::Subscribe(Box::new(Subscribe {
+                destination: "main".into(),
+                subscription: "s".into(),
+                filter: Filter {
+                    include: vec!["shop.*".into()],
+                    columns: vec![ColumnFilter { tables: "shop.t".into(), columns: vec!["a".into()] }],
+                    kinds: vec![Op::Insert],
+                    ..Filter::default()
+                },
+                start: Start::File { file: "b.000001".into(), offset: 4 },
+                order: Order::Commit,
+                credit_bytes: 1 << 20,
+                compiled: vec![CompiledField {
+                    table: "shop.t".into(),
+                    field: "a".into(),
+                    ordinal: 0,
+                    type_name: "Int32".into(),
+                }],
+                standby: false,
+            })),
+            ClientMessage::Ack { epoch: 1, sequence: 2 },
+            ClientMessage::Credit(3),
+            ClientMessage::Rollback,
+        ];
+        for (index, message) in client.iter().enumerate() {
+            self.add("wire", format!("client-{index}"), [&[0, 40], &message.encode()[..]].concat());
+        }
+        let position = Position {
+            incarnation: "i".into(),
+            file: "b.000001".into(),
+            offset: 4,
+            gtid_set: "0-1-2".into(),
+            open_xa: vec![OpenXa { xid: b"x".to_vec(), gtid: "0-1-1".into(), file: "b.000001".into(), offset: 9 }],
+        };
+        let token = ResumeToken { destination: "main".into(), position: position.clone() }.encode();
+        self.add("gtids", "own-token".into(), [&[4], &token[..token.len() - 8]].concat());
+        let server = [
+            ServerMessage::Welcome { protocol_version: 1, server_version: "1".into(), server_id: "s".into() },
+            ServerMessage::Subscribed { epoch: 1, position: position.clone(), token },
+            ServerMessage::Acked { epoch: 1, sequence: 2, position },
+            ServerMessage::Error(ErrorMessage { code: "c".into(), message: "m".into(), retry: true }),
+            ServerMessage::Redirect(vec!["db:7440".into()]),
+        ];
+        for (index, message) in server.iter().enumerate() {
+            self.add("wire", format!("server-{index}"), [&[1, 40], &message.encode()[..]].concat());
+        }
+        let mut packets = vec![1, 7];
+        let mut sequence = 0;
+        for payload in [&b"first"[..], b"", &[7; 300]] {
+            write_packet(&mut packets, &mut sequence, payload);
+        }
+        self.add("packets", "own-three".into(), packets);
+    }
+
+    fn own_registry(&mut self) {
+        for (name, columns) in [("one", &["id"][..]), ("three", &["id", "name", "n"])] {
+            let columns = columns.iter().map(|name| ColumnSchema {
+                name: (*name).into(),
+                column_type: ColumnType::Integer { bytes: 4, unsigned: false },
+                primary_key: 0,
+            });
+            let schema = TableSchema { database: "d".into(), table: "t".into(), columns: columns.collect() };
+            let formats = vec![ColumnFormat { type_code: ColumnTypeCode::LONG, meta: 0 }; schema.columns.len()];
+            let store = SharedStore::default();
+            let mut tables = Tables::open("main", Box::new(store.clone())).expect("an empty registry");
+            let at = millstream_core::position::Position::default();
+            tables.resolve(schema, formats, &at).expect("a table");
+            tables.commit().expect("memory");
+            let bytes = store.0.lock().expect("no panic").clone();
+            // One frame: its payload lies behind three numbers.
+            let payload = &bytes[12..];
+            let counted = [&(payload.len() as u16).to_le_bytes()[..], payload].concat();
+            self.add("registry", format!("own-{name}-frame"), [&[0, 1], &counted[..]].concat());
+            self.add("registry", format!("own-{name}-raw"), [&[1, 0], &bytes[..]].concat());
+        }
+    }
+
+    /// `{"a": [1, 2]}` with a difference of each operation.
+    fn own_json_diffs(&mut self) {
+        let document: &[u8] =
+            b"\x00\x01\x00\x16\x00\x0b\x00\x01\x00\x02\x0c\x00a\x02\x00\x0a\x00\x05\x01\x00\x05\x02\x00";
+        for (name, differences) in [
+            ("replace", &b"\x00\x03$.a\x03\x05\x07\x00"[..]),
+            ("insert", b"\x01\x06$.a[1]\x03\x05\x07\x00\x01\x03$.b\x02\x04\x01"),
+            ("remove", b"\x02\x09$.a[last]\x02\x05$.\"a\""),
+        ] {
+            let counted = [&(document.len() as u16).to_le_bytes()[..], document].concat();
+            self.add("json_diff", format!("own-{name}"), [&counted[..], differences].concat());
+        }
+    }
+
     fn write(&self) {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus");
         for target in TARGETS {
             let folder = root.join(target.name);
             std::fs::create_dir_all(&folder).expect("a folder");
             for old in std::fs::read_dir(&folder).expect("a folder").flatten() {
-                if old.file_name().to_string_lossy().starts_with("real-") {
+                let name = old.file_name().to_string_lossy().into_owned();
+                if name.starts_with("real-") || name.starts_with("own-") {
                     std::fs::remove_file(old.path()).expect("an old file");
                 }
             }
@@ -199,7 +306,9 @@ impl Corpus {
         let mut total = 0;
         for ((target, of), input) in &self.0 {
             total += input.len();
-            std::fs::write(root.join(target).join(format!("real-{of}")), input).expect("a new file");
+            let is_own = of.starts_with("own-") || *target == "wire";
+            let name = if is_own { format!("own-{}", of.trim_start_matches("own-")) } else { format!("real-{of}") };
+            std::fs::write(root.join(target).join(name), input).expect("a new file");
         }
         println!("{} inputs, {total} bytes", self.0.len());
     }
@@ -221,4 +330,23 @@ fn row<'a>(rest: &mut &'a [u8], formats: &[ColumnFormat]) -> Option<Vec<&'a [u8]
     }
     *rest = values;
     Some(documents)
+}
+
+/// What is written can be looked at.
+#[derive(Clone, Default)]
+struct SharedStore(Arc<Mutex<Vec<u8>>>);
+
+impl RegistryStore for SharedStore {
+    fn load(&mut self) -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn truncate(&mut self, _length_bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -31,7 +31,7 @@ pub struct Target {
 
 pub const TARGETS: &[Target] = &[
     Target { name: "packets", run: targets::packets::target, input_bytes_max: 4096, memory: (2 << 20, 64) },
-    Target { name: "login", run: targets::login::target, input_bytes_max: 4096, memory: (128 << 10, 64) },
+    Target { name: "login", run: targets::login::target, input_bytes_max: 4096, memory: (1 << 20, 64) },
     Target { name: "events", run: targets::events::target, input_bytes_max: 4096, memory: (2 << 20, 64) },
     Target { name: "files", run: targets::files::target, input_bytes_max: 16384, memory: (8 << 20, 4096) },
     Target { name: "rows", run: targets::rows::target, input_bytes_max: 4096, memory: (4 << 20, 8192) },

@@ -8,7 +8,7 @@ use millstream_fuzz::{TARGETS, peer};
 
 /// All targets together, in a debug build on a slow machine.
 const SECONDS_MAX: u64 = 60;
-const MUTATIONS_OF_A_TARGET: usize = 3000;
+const MUTATIONS_OF_A_TARGET: usize = 15_000;
 
 /// xorshift64*, from a seed that a failure can be repeated with.
 struct Random(u64);

@@ -50,7 +50,10 @@ impl<'a> TransactionPayload<'a> {
                 }
                 3 => uncompressed = Some(value.lenenc("uncompressed length")?),
                 // Later versions may add fields; their length is told.
-                _ => {}
+                _ => continue,
+            }
+            if !value.is_empty() {
+                return Err(value.invalid("field", format!("{} bytes behind its value", value.left())));
             }
         }
         let size = size.ok_or_else(|| reader.truncated("payload length", 1))?;

@@ -96,3 +96,11 @@ fn a_bomb_is_stopped_by_its_own_statement() {
     // An event header of zeroes says size 0.
     assert!(read_all(&body(0, 4 << 20, &packed), 1 << 20, 4096).is_err());
 }
+
+#[test]
+fn a_field_is_as_long_as_its_value() {
+    let sound = [1, 1, 2, 2, 1, 0, 0, 7, 7];
+    assert_eq!(TransactionPayload::parse(&sound).unwrap().payload, [7, 7]);
+    let longer = [1, 2, 2, 0, 2, 1, 0, 0, 7, 7];
+    assert!(TransactionPayload::parse(&longer).unwrap_err().to_string().contains("1 bytes behind"));
+}

@@ -10,6 +10,8 @@ use super::ValueError;
 use super::digits::{U64_ROOM, ascii8, write_u64};
 
 const BYTES_OF_DIGITS: [u8; 9] = [0, 1, 1, 2, 2, 3, 3, 4, 4];
+/// What so many digits stay below.
+const LIMIT_OF_DIGITS: [u32; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// DECIMAL(65, s) is the largest; MariaDB has the same limit.
 pub const PRECISION_MAX: u8 = 65;
@@ -20,6 +22,7 @@ pub const TEXT_ROOM: usize = 1 + 65 + 1 + 1 + U64_ROOM;
 /// Where the digits of a DECIMAL(precision, scale) lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecimalFormat {
+    lead_digits: u8,
     lead_bytes: u8,
     integer_groups: u8,
     fraction_groups: u8,
@@ -39,6 +42,7 @@ impl DecimalFormat {
         let bytes_of = |digits: u8| BYTES_OF_DIGITS.get(usize::from(digits % 9)).copied().unwrap_or(0);
         let (lead_bytes, tail_bytes) = (bytes_of(integer), bytes_of(scale));
         Ok(Self {
+            lead_digits: integer % 9,
             lead_bytes,
             integer_groups: integer / 9,
             fraction_groups: scale / 9,
@@ -70,7 +74,11 @@ impl DecimalFormat {
             length = 1;
         }
 
-        let mut integer = u64::from(groups.take(self.lead_bytes)?);
+        let lead = groups.take(self.lead_bytes)?;
+        if lead >= limit(self.lead_digits) {
+            return Err(ValueError::Invalid("DECIMAL whose first group has too many digits"));
+        }
+        let mut integer = u64::from(lead);
         let mut integer_is_written = false;
         for _ in 0..self.integer_groups {
             let group = groups.group()?;
@@ -99,7 +107,7 @@ impl DecimalFormat {
             if self.tail_digits != 0 {
                 let tail = groups.take(self.tail_bytes)?;
                 let tail_digits = usize::from(self.tail_digits);
-                if tail > 99_999_999 {
+                if tail >= limit(self.tail_digits) {
                     return Err(ValueError::Invalid("DECIMAL whose last group has too many digits"));
                 }
                 put_word(out, length, ascii8(tail) >> (64 - 8 * tail_digits));
@@ -108,6 +116,11 @@ impl DecimalFormat {
         }
         Ok(length)
     }
+}
+
+#[inline(always)]
+fn limit(digits: u8) -> u32 {
+    LIMIT_OF_DIGITS.get(usize::from(digits)).copied().unwrap_or(1)
 }
 
 /// Takes the groups off the front of the image.
@@ -275,6 +288,11 @@ pub(crate) mod tests {
         assert_eq!(format.write(&[0x80, 0, 0], &mut out), Err(ValueError::Truncated));
         assert!(matches!(format.write(&[0xff; 8], &mut out), Err(ValueError::Invalid(_))));
         assert!(matches!(format.write(&[0x80, 0, 0, 0, 0xff, 0, 0, 0], &mut out), Err(ValueError::Invalid(_))));
+        // One digit takes a byte, which may hold more.
+        let format = DecimalFormat::new(2, 1).unwrap();
+        assert_eq!(format.write(&[0x89, 9], &mut out), Ok(3));
+        assert!(matches!(format.write(&[0x8a, 9], &mut out), Err(ValueError::Invalid(_))));
+        assert!(matches!(format.write(&[0x89, 10], &mut out), Err(ValueError::Invalid(_))));
         for precision in 1..=PRECISION_MAX {
             for byte in [0, 0x7f, 0x80, 0xff] {
                 let format = DecimalFormat::new(precision, precision / 2).unwrap();

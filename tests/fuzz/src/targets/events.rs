@@ -83,7 +83,7 @@ fn check(ours: &EventData<'_>, body: &[u8], kind: ServerKind) {
 }
 
 /// As a MySQL 9.7 begins its files, but that the events have no checksum.
-static THEIR_FORMAT: LazyLock<FormatDescriptionEvent<'static>> = LazyLock::new(|| {
+pub static THEIR_FORMAT: LazyLock<FormatDescriptionEvent<'static>> = LazyLock::new(|| {
     let file = include_bytes!("../../../../codec/tests/data/mysql97.binlog");
     let start = FormatDescriptionEvent::new(mysql_common::binlog::consts::BinlogVersion::Version4);
     let event = TheirEvent::read(&start, &file[4..]).expect("a recorded file");

@@ -4,12 +4,14 @@
 //! u8 mode   u8 length of the pieces that the file comes in, in units of 16 bytes (0: all at once)
 //! rest      the file without its magic, or (ASSEMBLED) events as in `binlog.rs`
 //! ```
-//! Holds: what is decided, and the error at the end, do not depend on how the bytes are cut.
+//! Holds: what is decided, and the error at the end, do not depend on how the bytes are cut. (When notices come does: they
+//! run ahead of the batch that is being filled.)
 
 use std::sync::{Arc, Mutex};
 
 use millstream_codec::mysql::checksum::Checksum;
 use millstream_codec::mysql::file::MAGIC;
+use millstream_core::engine::batch::PartEnd;
 use millstream_core::engine::interest::{InterestSet, ViewId, ViewInterest};
 use millstream_core::engine::shard::Shard;
 use millstream_core::filter::{Filter, FilterSpec};
@@ -45,8 +47,18 @@ pub fn target(data: &[u8]) {
     }
 }
 
-/// One line for each thing that is decided, and the error at the end.
-fn decode(file: &[u8], mode: u8, piece_bytes: usize) -> Vec<String> {
+/// What was decided, one line for each thing.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    transactions: Vec<String>,
+    /// The same without what depends on its parts.
+    committed: Vec<String>,
+    rows: Vec<String>,
+    notices: Vec<String>,
+    error: Option<String>,
+}
+
+fn decode(file: &[u8], mode: u8, piece_bytes: usize) -> Told {
     let tables = Tables::in_memory("fuzz");
     let tables = Arc::new(Mutex::new(tables));
     let filter = Filter::compile(&FilterSpec::default()).expect("everything");
@@ -63,11 +75,15 @@ fn decode(file: &[u8], mode: u8, piece_bytes: usize) -> Vec<String> {
         decode: FileDecode::new(config, tables.clone(), Arc::new(interest)),
         shard: Shard::new(0, 1, tables),
         file,
-        told: Vec::new(),
+        told: Told::default(),
     };
-    if let Err(error) = run.all(piece_bytes) {
-        run.told.push(error.to_string());
+    run.told.error = run.all(piece_bytes).err().map(|error| error.to_string());
+    if mode & SMALL_PARTS != 0 {
+        // Where an open transaction is cut depends on the pieces, and so do rows that are taken back later.
+        run.told.transactions = std::mem::take(&mut run.told.committed);
+        run.told.rows.clear();
     }
+    run.told.committed.clear();
     run.told
 }
 
@@ -75,7 +91,7 @@ struct Run<'a> {
     decode: FileDecode,
     shard: Shard,
     file: &'a [u8],
-    told: Vec<String>,
+    told: Told,
 }
 
 impl Run<'_> {
@@ -97,7 +113,11 @@ impl Run<'_> {
                 TrackerOutput::Batch(batch) => {
                     let encoded = self.shard.encode(Arc::new(batch));
                     for part in &encoded.batch.transactions {
-                        self.told.push(format!(
+                        if part.end == PartEnd::Commit {
+                            let (gtid, position) = (&part.gtid, &part.position);
+                            self.told.committed.push(format!("{} {gtid:?} {position:?} {:?}", part.sequence, part.ddl));
+                        }
+                        self.told.transactions.push(format!(
                             "{} {} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?}",
                             part.sequence,
                             part.begin,
@@ -115,13 +135,14 @@ impl Run<'_> {
                         let words = encoded.slab.get(piece.rows.blob.clone()).expect("a piece lies in its slab");
                         let crc = crc32fast::hash(words);
                         self.told
+                            .rows
                             .push(format!("{} {:?} {} {crc:08x}", piece.first_row, piece.rows.op, piece.rows.count));
                     }
                     for failure in &encoded.failures {
-                        self.told.push(format!("{} {}", failure.offset, failure.reason));
+                        self.told.rows.push(format!("{} {}", failure.offset, failure.reason));
                     }
                 }
-                TrackerOutput::Notice(notice) => self.told.push(notice.to_string()),
+                TrackerOutput::Notice(notice) => self.told.notices.push(notice.to_string()),
                 TrackerOutput::Need(Need::Refetch(open)) => self.reread(open.offset)?,
                 TrackerOutput::Need(Need::Schema { .. }) => {}
             }

@@ -10,5 +10,6 @@ pub mod login;
 pub mod packets;
 pub mod registry;
 pub mod rows;
+mod rows_peer;
 pub mod statements;
 pub mod wire;

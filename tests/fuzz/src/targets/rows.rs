@@ -15,15 +15,17 @@ use millstream_codec::mysql::schema::{ColumnFormat, ColumnSchema, ColumnType, Ta
 use millstream_codec::mysql::server::ServerKind;
 use millstream_codec::mysql::table_map::{ColumnTypeCode as T, TableMap};
 use millstream_codec::wire::batch::{BatchBuilder, FragmentEnd, FragmentHead, RowsHead};
-use millstream_codec::wire::encode::{EncodedRows, RowProgram, RowsEncoder};
+use millstream_codec::wire::encode::{EncodedRows, RowsEncoder};
 use millstream_codec::wire::frame::MessageFramer;
 use millstream_codec::wire::json::{LineContext, write_row_line};
 use millstream_codec::wire::layout::Layout;
 use millstream_codec::wire::messages::{ServerMessage, encode_layout};
 use millstream_codec::wire::read::RowsReader;
+use millstream_core::engine::table::TableVersion;
 use millstream_core::position::Position;
 use millstream_core::tables::Tables;
 
+use super::rows_peer;
 use crate::input::Input;
 
 pub const MARIADB: u8 = 1;
@@ -40,7 +42,8 @@ pub fn target(data: &[u8]) {
     let mut input = Input::new(data);
     let (mode, seed) = (input.u8(), input.u8());
     let kind = if mode & MARIADB != 0 { ServerKind::Mariadb } else { ServerKind::Mysql };
-    let Ok(map) = TableMap::parse(input.counted(), kind) else { return };
+    let map_body = input.counted();
+    let Ok(map) = TableMap::parse(map_body, kind) else { return };
     if map.formats.len() > COLUMNS_MAX {
         return;
     }
@@ -57,10 +60,15 @@ pub fn target(data: &[u8]) {
     let mut encoder = RowsEncoder::new().with_output_bytes_max(16 << 20);
     let mut scratch = Vec::new();
     while !input.is_empty() {
-        let type_code = input.u8();
-        let Ok(rows) = RowsEvent::parse(type_code, input.counted()) else { continue };
+        let (type_code, body) = (input.u8(), input.counted());
+        let Ok(rows) = RowsEvent::parse(type_code, body) else { continue };
         let Ok(rows) = rows.decompress(&mut scratch, ROWS_BYTES_MAX) else { continue };
-        check_rows(&version.layout, &version.program, &mut encoder, &rows, &map.formats);
+        let Some(ours) = check_rows(&version, &mut encoder, &rows) else { continue };
+        if kind == ServerKind::Mysql
+            && let Some(theirs) = rows_peer::theirs(map_body, type_code, body)
+        {
+            rows_peer::compare(&ours, &theirs);
+        }
     }
 }
 
@@ -133,13 +141,9 @@ fn check_layout(layout: &Layout) {
     assert_eq!(*decoded, *layout);
 }
 
-fn check_rows(
-    layout: &Layout,
-    program: &RowProgram,
-    encoder: &mut RowsEncoder,
-    rows: &RowsEvent<'_>,
-    formats: &[ColumnFormat],
-) {
+/// The rows, where all of them could be encoded and are not too many to be looked at.
+fn check_rows(version: &TableVersion, encoder: &mut RowsEncoder, rows: &RowsEvent<'_>) -> Option<Vec<rows_peer::Row>> {
+    let (layout, program) = (&*version.layout, &version.program);
     let mut slab = b"not empty".to_vec();
     let mut pieces = Vec::new();
     let result = encoder.encode(program, rows, &mut slab, usize::MAX, |piece| pieces.push(piece));
@@ -147,26 +151,22 @@ fn check_rows(
     if let Ok(count) = result {
         assert_eq!(count, encoded);
     }
-    let max = output_bytes_max(layout, rows, formats, encoded);
+    let max = output_bytes_max(layout, rows, &version.formats, encoded);
     assert!(slab.len() <= max, "{} bytes of {} of rows; at most {max}", slab.len(), rows.rows.len());
 
     let mut small_slab = Vec::new();
     let mut small_pieces = Vec::new();
     let small = encoder.encode(program, rows, &mut small_slab, SMALL_PIECE, |piece| small_pieces.push(piece));
-    match &result {
-        Ok(_) => assert_eq!(small, result),
-        // What lies before the fault is handed over in small pieces.
-        Err(_) => assert_eq!(small.as_ref().map_err(ToString::to_string), result.as_ref().map_err(ToString::to_string)),
-    }
+    assert_eq!(small, result);
     if encoded > ROWS_MAX {
-        return;
+        return None;
     }
-    let whole = read_back(layout, &pieces, &slab);
-    let small = read_back(layout, &small_pieces, &small_slab);
+    let (whole, cells) = read_back(version, &pieces, &slab);
+    let (small, _) = read_back(version, &small_pieces, &small_slab);
     assert_eq!(whole.len() as u32, encoded);
-    if result.is_ok() {
-        assert_eq!(whole, small);
-    }
+    result.ok()?;
+    assert_eq!(whole, small);
+    Some(cells)
 }
 
 /// What rows may become: a struct for each image, eight times their bytes as text (see `value::json`), a word of padding
@@ -181,9 +181,10 @@ fn output_bytes_max(layout: &Layout, rows: &RowsEvent<'_>, formats: &[ColumnForm
 }
 
 /// Every value of every row, as text; and as a JSON line, which must be one.
-fn read_back(layout: &Layout, pieces: &[EncodedRows], slab: &[u8]) -> Vec<String> {
+fn read_back(version: &TableVersion, pieces: &[EncodedRows], slab: &[u8]) -> (Vec<String>, Vec<rows_peer::Row>) {
+    let layout = &*version.layout;
     if pieces.is_empty() {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
     let mut builder = BatchBuilder::new(1 << 12);
     builder.begin_fragment(&FragmentHead {
@@ -213,14 +214,16 @@ fn read_back(layout: &Layout, pieces: &[EncodedRows], slab: &[u8]) -> Vec<String
     let Ok(server_message::Batch(batch)) = root.which() else { panic!("not a batch") };
     let fragments = batch.and_then(|batch| batch.get_fragments()).expect("fragments");
     let context = LineContext { gtid: "", file: "f", sequence: 1, commit_time_us: 0 };
-    let mut found = Vec::new();
+    let (mut found, mut cells) = (Vec::new(), Vec::new());
     let mut line = Vec::new();
     for change in fragments.get(0).get_changes().expect("changes") {
         let Ok(change::Rows(rows)) = change.which() else { panic!("not rows") };
         let rows = RowsReader::new(rows.expect("rows"), layout).expect("rows of this layout");
         for row in 0..rows.len() {
             let mut text = format!("{:?}", rows.op());
-            for image in [rows.before(row), rows.after(row)].into_iter().flatten() {
+            let images = || [rows.before(row), rows.after(row)].into_iter().flatten();
+            cells.push(images().map(|image| rows_peer::ours(&image, &version.schema)).collect());
+            for image in images() {
                 for (index, (column, value)) in image.values().enumerate() {
                     let value = value.unwrap_or_else(|error| panic!("{}: {error}", column.name));
                     let invalid = image.invalid_text(index).expect("what was encoded");
@@ -238,5 +241,5 @@ fn read_back(layout: &Layout, pieces: &[EncodedRows], slab: &[u8]) -> Vec<String
             found.push(text);
         }
     }
-    found
+    (found, cells)
 }

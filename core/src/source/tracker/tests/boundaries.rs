@@ -201,7 +201,7 @@ fn files_of_old_servers_are_said_to_be_old() {
         assert!(error.to_string().contains(expected), "{error}");
     };
     check(T::START_V3, b"\x01\0", "binlog version 1 or 3");
-    check(T::TABLE_MAP, b"\x10\0\0\0\0\0\x01\0\x04test\0\x01t\0\x01\x03", "before 5.1.18");
+    check(T::TABLE_MAP, b"\x10\0\0\0\0\0\x01\0\x01d\0\x01t\0\x01\x03", "before 5.1.18");
 }
 
 #[test]
