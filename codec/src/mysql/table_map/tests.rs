@@ -234,6 +234,13 @@ fn mismatches_name_both_sides() {
     assert!(error.starts_with("table shop.orders: the binlog has 2 columns, the known schema 1 (c0)"), "{error}");
     let error = map.schema_with(&known(&[integer.clone(), ColumnType::Bit { bits: 3 }])).unwrap_err().to_string();
     assert!(error.contains("column 2 `c1` is DATETIME(0) in the binlog, but BIT(3)"), "{error}");
+    let error = map.schema_with(&known(&[integer.clone(), ColumnType::DateTime { digits: 6 }])).unwrap_err();
+    assert!(matches!(error, SchemaMismatch::OldTemporalFormat { .. }), "{error}");
+    // with names in the log as without
+    let body = body(&[3, 12], &[], &[field(1, &[0]), field(4, b"\x02c0\x02c1")].concat());
+    let map = TableMap::parse(&body, ServerKind::Mariadb).unwrap();
+    let schema = map.schema_with(&known(&[integer.clone(), ColumnType::DateTime { digits: 0 }])).unwrap();
+    assert_eq!(schema.columns[1].column_type, ColumnType::DateTime { digits: 0 });
     let error = map.schema_with(&known(&[integer, ColumnType::DateTime { digits: 6 }])).unwrap_err();
     assert!(matches!(error, SchemaMismatch::OldTemporalFormat { .. }), "{error}");
 }

@@ -245,18 +245,20 @@ enum Known {
     Missing(String),
 }
 
-/// Could a binary column be one of MariaDB's types that the log cannot express?
+/// Could a binary column be one of MariaDB's types that the log cannot express, or a time of the old format have a
+/// fraction, and with it more bytes than the log says?
 fn may_be_hidden(schema: &TableSchema, formats: &[ColumnFormat]) -> bool {
     use ColumnTypeCode as T;
     schema.columns.iter().zip(formats).any(|(column, format)| {
-        matches!(column.column_type, ColumnType::Binary { .. })
-            && match format.type_code {
-                // UUID and INET6; INET4.
-                T::STRING => matches!(format.meta, 16 | 4),
-                // VECTOR: four bytes for each dimension.
-                T::VARCHAR | T::VAR_STRING => format.meta % 4 == 0,
-                _ => false,
-            }
+        matches!(format.type_code, T::TIME | T::DATETIME | T::TIMESTAMP)
+            || matches!(column.column_type, ColumnType::Binary { .. })
+                && match format.type_code {
+                    // UUID and INET6; INET4.
+                    T::STRING => matches!(format.meta, 16 | 4),
+                    // VECTOR: four bytes for each dimension.
+                    T::VARCHAR | T::VAR_STRING => format.meta % 4 == 0,
+                    _ => false,
+                }
     })
 }
 
