@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 use millstream_tests::harness::{
-    Answers, CorpusScript, Flavour, MysqlServer, RowEvent, TypeCase, load_corpus, mysqlbinlog,
+    Answers, CorpusScript, Flavour, Kind, MysqlServer, RowEvent, TypeCase, load_corpus, mysqlbinlog,
 };
 use serde_json::{Map, Value};
 
@@ -83,7 +83,8 @@ fn confirm_values(server: &MysqlServer, cases: &[TypeCase], complaints: &mut Vec
     let session = server.session()?;
     let mut confirmed = 0;
     for case in cases.iter().filter(|case| case.applies_to(server.kind(), server.version)) {
-        let (column, printed) = (quoted(&case.column), case.expect.is_object().then(|| select_form(case)).flatten());
+        let (column, printed) =
+            (quoted(&case.column), case.expect.is_object().then(|| select_form(case, server.kind())).flatten());
         let set = session.query(&format!(
             "SELECT {}, {column} FROM {}.{} WHERE id = {}",
             printed.as_deref().unwrap_or(&column),
@@ -113,18 +114,20 @@ fn quoted(name: &str) -> String {
 }
 
 /// An expression that prints the value without loss; `None` where the column itself does.
-fn select_form(case: &TypeCase) -> Option<String> {
+fn select_form(case: &TypeCase, kind: Kind) -> Option<String> {
     let column = quoted(&case.column);
     match (case.expect["k"].as_str()?, case.sql_type.split('(').next()?) {
         // whole numbers of 64 bits; without the zeros of ZEROFILL
         ("int" | "bit" | "enum" | "set", _) if !case.sql_type.contains("INT") || case.sql_type.contains("ZEROFILL") => {
             Some(format!("CAST({column} AS UNSIGNED)"))
         }
+        ("dec", _) if case.sql_type.contains("ZEROFILL") => Some(format!("{column} + 0")),
         // FLOAT is printed with six digits, DOUBLE so that it reads back
         ("f32" | "f64", _) => Some(format!("{column} * 1e0")),
         ("bytes", "INET6" | "UUID") => Some(format!("LOWER(HEX(CAST({column} AS BINARY(16))))")),
         ("bytes", "INET4") => Some(format!("LOWER(HEX(CAST({column} AS BINARY(4))))")),
         ("bytes", _) => Some(format!("LOWER(HEX({column}))")),
+        ("vector", _) if kind == Kind::Mariadb => Some(format!("VEC_ToText({column})")),
         ("vector", _) => Some(format!("VECTOR_TO_STRING({column})")),
         _ => None,
     }

@@ -410,8 +410,8 @@ fn column_type(full: &str, facts: &Facts<'_>) -> Option<ColumnType> {
         },
         "binary" => ColumnType::Binary { fixed: Some(u16::try_from(first().unwrap_or(1)).ok()?) },
         "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => ColumnType::Binary { fixed: None },
-        "enum" => ColumnType::Enum { labels: labels(arguments)?.into() },
-        "set" => ColumnType::Set { labels: labels(arguments)?.into() },
+        "enum" => ColumnType::Enum { labels: certain_labels(arguments, facts)?.into() },
+        "set" => ColumnType::Set { labels: certain_labels(arguments, facts)?.into() },
         "json" => ColumnType::Json,
         "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
         | "geometrycollection" | "geomcollection" => ColumnType::Geometry,
@@ -442,6 +442,16 @@ fn arguments(rest: &str) -> Option<(&str, &str)> {
         }
     }
     None
+}
+
+/// The labels, or none of them where one may be another than it looks: `information_schema` of every server up to MySQL
+/// 9.7 shows a question mark for a character of four bytes. Without labels there is a number, which is never wrong.
+fn certain_labels(list: &str, facts: &Facts<'_>) -> Option<Vec<String>> {
+    let labels = labels(list)?;
+    let has_characters_of_four_bytes =
+        matches!(facts.charset, Some("utf8mb4" | "utf16" | "utf16le" | "utf32" | "gb18030"));
+    let is_doubtful = has_characters_of_four_bytes && labels.iter().any(|label| label.contains('?'));
+    Some(if is_doubtful { Vec::new() } else { labels })
 }
 
 /// `'a','it''s','back\\slash'` as its labels.
@@ -534,6 +544,20 @@ mod tests {
         check("enum('')", &[""]);
         check("enum('ä','日本')", &["ä", "日本"]);
         check(r"enum('\\','''')", &["\\", "'"]);
+    }
+
+    #[test]
+    fn labels_that_may_be_others_are_none() {
+        let check = |charset, list: &str, expected: &[&str]| {
+            let facts = Facts { charset: Some(charset), ..Facts::default() };
+            let expected = ColumnType::Enum { labels: labels_of(expected) };
+            assert_eq!(column_type(&format!("enum({list})"), &facts), Some(expected), "{charset} {list}");
+        };
+        check("utf8mb4", "'?','a?b'", &[]);
+        check("utf16", "'a','?'", &[]);
+        check("utf8mb4", "'a','é'", &["a", "é"]);
+        check("utf8mb3", "'?','b'", &["?", "b"]);
+        check("latin1", "'?'", &["?"]);
     }
 
     #[test]

@@ -24,7 +24,8 @@ use millstream_codec::wire::messages::{
     ClientMessage, ColumnFilter, CompiledField, ErrorMessage, Filter, Hello, Op, Order, ServerMessage, Start, Subscribe,
 };
 use millstream_codec::wire::position::{OpenXa, Position, ResumeToken};
-use millstream_core::tables::{RegistryStore, Tables};
+use millstream_core::records::{MemoryStore, RecordStore};
+use millstream_core::tables::Tables;
 use millstream_fuzz::{TARGETS, events_of, files_input};
 
 const EVENT_BYTES_MAX: usize = 300;
@@ -264,7 +265,8 @@ impl Corpus {
             let schema = TableSchema { database: "d".into(), table: "t".into(), columns: columns.collect() };
             let formats = vec![ColumnFormat { type_code: ColumnTypeCode::LONG, meta: 0 }; schema.columns.len()];
             let store = SharedStore::default();
-            let mut tables = Tables::open("main", Box::new(store.clone())).expect("an empty registry");
+            let mut tables = Tables::open("main", Box::new(store.clone()), Box::new(MemoryStore::default()))
+                .expect("an empty registry");
             let at = millstream_core::position::Position::default();
             tables.resolve(schema, formats, &at).expect("a table");
             tables.commit().expect("memory");
@@ -336,7 +338,7 @@ fn row<'a>(rest: &mut &'a [u8], formats: &[ColumnFormat]) -> Option<Vec<&'a [u8]
 #[derive(Clone, Default)]
 struct SharedStore(Arc<Mutex<Vec<u8>>>);
 
-impl RegistryStore for SharedStore {
+impl RecordStore for SharedStore {
     fn load(&mut self) -> io::Result<Vec<u8>> {
         Ok(Vec::new())
     }
@@ -348,5 +350,13 @@ impl RegistryStore for SharedStore {
 
     fn truncate(&mut self, _length_bytes: u64) -> io::Result<()> {
         Ok(())
+    }
+
+    fn replace(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_aside(&mut self) -> io::Result<String> {
+        Ok(String::new())
     }
 }

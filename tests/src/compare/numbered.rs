@@ -99,9 +99,9 @@ impl Known {
                 let set = labels.iter().enumerate().filter(|(index, _)| bits >> index & 1 == 1);
                 set.map(|(_, label)| label.as_str()).collect::<Vec<_>>().join(",").into()
             }
-            ("binary" | "varbinary" | "inet4" | "inet6" | "uuid", Value::String(text)) => {
+            ("binary" | "varbinary" | "vector" | "inet4" | "inet6" | "uuid", Value::String(text)) => {
                 let is_form = text.parse::<std::net::IpAddr>().is_ok() || text.len() == 36;
-                if is_form && !self.data_type.ends_with("binary") {
+                if is_form && matches!(self.data_type.as_str(), "inet4" | "inet6" | "uuid") {
                     return Some(value);
                 }
                 // zeros at the end of a fixed length are not in the log
@@ -165,24 +165,23 @@ fn text_of_hex(hex: &str) -> Option<String> {
 /// Of `enum('a','it''s')`.
 fn labels(sql_type: &str) -> Vec<String> {
     let mut labels = Vec::new();
-    let mut rest = sql_type.split_once('(').map_or("", |(_, rest)| rest);
-    while let Some(mut text) = rest.strip_prefix('\'') {
-        let mut label = String::new();
-        while let Some((part, after)) = text.split_once('\'') {
-            label += part;
-            match after.strip_prefix('\'') {
-                Some(after) => {
-                    label.push('\'');
-                    text = after;
-                }
-                None => {
-                    text = after;
-                    break;
-                }
-            }
+    let mut label: Option<String> = None;
+    let mut chars = sql_type.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (&mut label, c) {
+            (None, '\'') => label = Some(String::new()),
+            (None, _) => {}
+            (Some(text), '\'') if chars.peek() == Some(&'\'') => text.extend(chars.next()),
+            (Some(_), '\'') => labels.extend(label.take()),
+            (Some(text), '\\') => text.push(match chars.next() {
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('0') => '\0',
+                Some(other) => other,
+                None => '\\',
+            }),
+            (Some(text), c) => text.push(c),
         }
-        labels.push(label);
-        rest = text.strip_prefix(',').unwrap_or(text);
     }
     labels
 }
@@ -212,10 +211,11 @@ mod tests {
         check(&unsigned, json!(5), Some(json!(5)));
         check(&known("bigint", "bigint unsigned", None, 0), json!(-1), Some(json!(u64::MAX)));
         check(&known("int", "int", None, 0), json!(-1), Some(json!(-1)));
-        let label = known("enum", "enum('a','it''s')", Some("latin1"), 0);
+        let label = known("enum", r"enum('a','it''s','x\\y')", Some("latin1"), 0);
         check(&label, json!(2), Some(json!("it's")));
         check(&label, json!(""), Some(json!("")));
-        check(&label, json!(3), None);
+        check(&label, json!(3), Some(json!(r"x\y")));
+        check(&label, json!(4), None);
         check(&known("set", "set('a','b','c')", Some("latin1"), 0), json!(5), Some(json!("a,c")));
         check(&known("binary", "binary(4)", None, 4), json!("ab"), Some(json!({"hex": "61620000"})));
         check(&known("varbinary", "varbinary(4)", None, 4), json!("\u{fffd}"), None);

@@ -1,41 +1,8 @@
 //! Values of delivered rows against the values that the corpus states.
 
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use serde_json::{Map, Value, json};
-
-use super::line::RowLine;
-use crate::harness::TypeCase;
-
-/// What differs, a line each. Of a row that was changed, the last image counts: it is what the table holds.
-pub fn value_complaints<'a>(cases: impl IntoIterator<Item = &'a TypeCase>, rows: &[RowLine]) -> Vec<String> {
-    let mut newest: HashMap<(&str, &str, i64), &Map<String, Value>> = HashMap::new();
-    for row in rows {
-        if let Some((after, id)) = row.after.as_ref().and_then(|after| Some((after, after.get("id")?.as_i64()?))) {
-            newest.insert((&row.database, &row.table, id), after);
-        }
-    }
-    let complain = |case: &TypeCase| {
-        let row = newest.get(&(case.database.as_str(), case.table.as_str(), case.id));
-        let complaint = match row.map(|row| row.get(&case.column)) {
-            None => "the row has not been delivered".to_owned(),
-            Some(None) => "the row has no such column".to_owned(),
-            Some(Some(value)) if value_agrees(&case.expect, value) => return None,
-            Some(Some(value)) => format!("got {}, expected {}", short(value), short(&case.expect)),
-        };
-        Some(format!("{} ({}): {complaint}", case.name, case.sql_type))
-    };
-    cases.into_iter().filter_map(complain).collect()
-}
-
-fn short(value: &Value) -> String {
-    let text = value.to_string();
-    match text.chars().count() {
-        0..=300 => text,
-        count => format!("{} .. ({count} characters)", text.chars().take(300).collect::<String>()),
-    }
-}
+use serde_json::{Value, json};
 
 /// `expect` as the corpus states it (its README), `value` as the JSON lines have it.
 pub(super) fn value_agrees(expect: &Value, value: &Value) -> bool {
@@ -52,6 +19,11 @@ pub(super) fn value_agrees(expect: &Value, value: &Value) -> bool {
         Some("f64") => u64::from_str_radix(text("bits"), 16)
             .is_ok_and(|bits| value.as_f64().is_some_and(|value| value.to_bits() == bits)),
         Some("bytes") => *value == json!({"hex": text("hex")}) || is_address_or_uuid(value, text("hex")),
+        // a file of MariaDB does not tell it from a VARBINARY
+        Some("vector") if value.is_object() => {
+            let hex_of = |bits: &u32| bits.to_le_bytes().map(|byte| format!("{byte:02x}")).concat();
+            elements(&expect["v"]).is_some_and(|v| value["hex"] == v.iter().map(hex_of).collect::<String>())
+        }
         Some("vector") => elements(value).is_some_and(|is| elements(&expect["v"]).is_some_and(|v| v == is)),
         Some(_) => false,
     }
@@ -135,8 +107,8 @@ mod tests {
         );
         check(
             json!({"k": "vector", "v": [1.0, -2.5]}),
-            &[json!([1, -2.5])],
-            &[json!([1]), json!([1, 2.5]), json!(null)],
+            &[json!([1, -2.5]), json!({"hex": "0000803f000020c0"})],
+            &[json!([1]), json!([1, 2.5]), json!(null), json!({"hex": "0000803f"})],
         );
     }
 }

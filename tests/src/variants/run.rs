@@ -43,12 +43,17 @@ pub fn run(variant: Variant, corpus: &[CorpusScript]) -> anyhow::Result<Option<V
         !of_refused && !warning.contains("a change was logged as a statement")
     });
     ensure!(other.is_none(), "millstream decode warns: {other:?}");
+    // a file does not tell how many digits there are; its rows are refused when they turn out to be none
+    let guessed = live.iter().find(|row| refused.contains(&(row.database.clone(), row.table.clone())));
+    ensure!(guessed.is_none(), "a row of a table that cannot be decoded came: {guessed:?}");
 
     let images = if variant.image == RowImage::Full { Images::Full } else { Images::Partial };
     // without names in the log a definition of today is used for all rows
     let mut redefined = refused.clone();
     if variant.metadata != Metadata::Full {
         redefined.extend(redefined_tables(&decoded.ddl));
+        // their labels cannot be had from `information_schema`
+        redefined.insert(("ms_extremes".into(), "labels_beyond".into()));
     }
     let mut files = decoded.rows;
     let told = match variant.metadata {

@@ -47,13 +47,19 @@ impl TableMap<'_> {
     /// MariaDB) where it has.
     ///
     /// # Errors
-    /// [`SchemaMismatch`] where the log has no names and number or types of the columns differ.
+    /// [`SchemaMismatch`] where the log has no names and number or types of the columns differ, and where a column
+    /// has a fraction that the log does not describe.
     pub fn schema_with(&self, known: &TableSchema) -> Result<TableSchema, SchemaMismatch> {
         if let Some(mut schema) = self.schema() {
             for (column, format) in schema.columns.iter_mut().zip(&self.formats) {
                 let known = known.columns.iter().find(|known| known.name == column.name);
-                if let Some(known) = known.filter(|known| is_hidden_type(format, &known.column_type)) {
+                let Some(known) = known else { continue };
+                if is_hidden_type(format, &known.column_type) {
                     column.column_type = known.column_type.clone();
+                }
+                if is_old_temporal(format) && has_fraction(&known.column_type) {
+                    let (table, name) = (self.qualified_name(), known.name.clone());
+                    return Err(SchemaMismatch::OldTemporalFormat { table, name });
                 }
             }
             return Ok(schema);
@@ -87,10 +93,7 @@ impl TableMap<'_> {
 
     fn mismatch(&self, index: usize, format: &ColumnFormat, known: &ColumnSchema) -> SchemaMismatch {
         let table = self.qualified_name();
-        let is_temporal = |column_type: &ColumnType| {
-            matches!(column_type, ColumnType::Time { .. } | ColumnType::DateTime { .. } | ColumnType::Timestamp { .. })
-        };
-        if matches!(format.type_code, T::TIME | T::DATETIME | T::TIMESTAMP) && is_temporal(&known.column_type) {
+        if is_old_temporal(format) && has_fraction(&known.column_type) {
             return SchemaMismatch::OldTemporalFormat { table, name: known.name.clone() };
         }
         SchemaMismatch::ColumnType {
@@ -243,6 +246,18 @@ fn is_hidden_type(format: &ColumnFormat, known: &ColumnType) -> bool {
         ColumnType::Vector => matches!(format.type_code, T::VARCHAR | T::VAR_STRING | T::STRING),
         _ => false,
     }
+}
+
+/// The format before MySQL 5.6, and MariaDB's of that time, in which only MariaDB has fractions.
+fn is_old_temporal(format: &ColumnFormat) -> bool {
+    matches!(format.type_code, T::TIME | T::DATETIME | T::TIMESTAMP)
+}
+
+fn has_fraction(column_type: &ColumnType) -> bool {
+    matches!(
+        column_type,
+        ColumnType::Time { digits: 1.. } | ColumnType::DateTime { digits: 1.. } | ColumnType::Timestamp { digits: 1.. }
+    )
 }
 
 fn describe_format(format: &ColumnFormat) -> String {

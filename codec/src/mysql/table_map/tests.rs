@@ -227,13 +227,20 @@ fn without_names_the_known_schema_must_fit() {
 
 #[test]
 fn mismatches_name_both_sides() {
-    let body = body(&[3, 12], &[], &[]);
-    let map = TableMap::parse(&body, ServerKind::Mysql).unwrap();
+    let unnamed = body(&[3, 12], &[], &[]);
+    let map = TableMap::parse(&unnamed, ServerKind::Mysql).unwrap();
     let integer = ColumnType::Integer { bytes: 4, unsigned: false };
     let error = map.schema_with(&known(std::slice::from_ref(&integer))).unwrap_err().to_string();
     assert!(error.starts_with("table shop.orders: the binlog has 2 columns, the known schema 1 (c0)"), "{error}");
     let error = map.schema_with(&known(&[integer.clone(), ColumnType::Bit { bits: 3 }])).unwrap_err().to_string();
     assert!(error.contains("column 2 `c1` is DATETIME(0) in the binlog, but BIT(3)"), "{error}");
+    let error = map.schema_with(&known(&[integer.clone(), ColumnType::DateTime { digits: 6 }])).unwrap_err();
+    assert!(matches!(error, SchemaMismatch::OldTemporalFormat { .. }), "{error}");
+    // with names in the log as without
+    let named = body(&[3, 12], &[], &[field(1, &[0]), field(4, b"\x02c0\x02c1")].concat());
+    let map = TableMap::parse(&named, ServerKind::Mariadb).unwrap();
+    let schema = map.schema_with(&known(&[integer.clone(), ColumnType::DateTime { digits: 0 }])).unwrap();
+    assert_eq!(schema.columns[1].column_type, ColumnType::DateTime { digits: 0 });
     let error = map.schema_with(&known(&[integer, ColumnType::DateTime { digits: 6 }])).unwrap_err();
     assert!(matches!(error, SchemaMismatch::OldTemporalFormat { .. }), "{error}");
 }

@@ -16,8 +16,12 @@ const LIMIT_OF_DIGITS: [u32; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000
 /// DECIMAL(65, s) is the largest; MariaDB has the same limit.
 pub const PRECISION_MAX: u8 = 65;
 
-/// Sign, 65 digits, a point, a zero before it, and what a store may overwrite behind them.
-pub const TEXT_ROOM: usize = 1 + 65 + 1 + 1 + U64_ROOM;
+/// MySQL states a number inside a JSON document with the precision that it computed with: whole groups before the
+/// point, nine groups in all. DECIMAL(65,30) comes as (66,30).
+pub const COMPUTED_PRECISION_MAX: u8 = 81;
+
+/// Sign, digits, a point, a zero before it, and what a store may overwrite behind them.
+pub const TEXT_ROOM: usize = 1 + COMPUTED_PRECISION_MAX as usize + 1 + 1 + U64_ROOM;
 
 /// Where the digits of a DECIMAL(precision, scale) lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,10 +36,24 @@ pub struct DecimalFormat {
 }
 
 impl DecimalFormat {
+    /// Of a column.
+    ///
     /// # Errors
     /// Where there is no such DECIMAL.
     pub fn new(precision: u8, scale: u8) -> Result<Self, ValueError> {
-        if precision == 0 || precision > PRECISION_MAX || scale > precision {
+        Self::up_to(PRECISION_MAX, precision, scale)
+    }
+
+    /// Of a number inside a JSON document.
+    ///
+    /// # Errors
+    /// Where there is no such number.
+    pub fn computed(precision: u8, scale: u8) -> Result<Self, ValueError> {
+        Self::up_to(COMPUTED_PRECISION_MAX, precision, scale)
+    }
+
+    fn up_to(precision_max: u8, precision: u8, scale: u8) -> Result<Self, ValueError> {
+        if precision == 0 || precision > precision_max || scale > precision {
             return Err(ValueError::Invalid("DECIMAL with an impossible precision and scale"));
         }
         let integer = precision - scale;
@@ -234,6 +252,29 @@ pub(crate) mod tests {
         // The example of MySQL's own source: DECIMAL(14,4).
         assert_eq!(write(14, 4, &[0x81, 0x0d, 0xfb, 0x38, 0xd2, 0x04, 0xd2]), "1234567890.1234");
         assert_eq!(write(14, 4, &[0x7e, 0xf2, 0x04, 0xc7, 0x2d, 0xfb, 0x2d]), "-1234567890.1234");
+    }
+
+    #[test]
+    fn computed_numbers_have_whole_groups_before_the_point() {
+        // as MySQL 9.7 has them in JSON: CAST(35 nines, a point, 30 nines AS DECIMAL(65,30)), and -0.10
+        let nines = [0x85, 0xf5, 0xe0, 0xff, 0x3b, 0x9a, 0xc9, 0xff];
+        let image: Vec<u8> = nines.into_iter().chain([0x3b, 0x9a, 0xc9, 0xff].repeat(5)).chain([0x03, 0xe7]).collect();
+        let write = |precision, scale, image: &[u8]| {
+            let mut out = [0; TEXT_ROOM];
+            let length = DecimalFormat::computed(precision, scale).unwrap().write(image, &mut out).unwrap();
+            String::from_utf8(out[..length].to_vec()).unwrap()
+        };
+        assert_eq!(write(66, 30, &image), format!("{}.{}", "9".repeat(35), "9".repeat(30)));
+        let mut image = [0xff; 18];
+        image[..8].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0xfa, 0x0a, 0x1e, 0xff]);
+        assert_eq!(write(39, 30, &image), "-0.100000000000000000000000000000");
+        assert!(DecimalFormat::computed(82, 0).is_err());
+        for precision in 1..=COMPUTED_PRECISION_MAX {
+            for byte in [0, 0x7f, 0x80, 0xff] {
+                let format = DecimalFormat::computed(precision, precision / 2).unwrap();
+                let _ = format.write(&vec![byte; format.bytes()], &mut [0; TEXT_ROOM]);
+            }
+        }
     }
 
     #[test]

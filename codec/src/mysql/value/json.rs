@@ -508,7 +508,7 @@ impl Writer<'_> {
         use super::cell::type_code as t;
         match (type_code, bytes) {
             (t::NEWDECIMAL, [precision, scale, image @ ..]) => {
-                let format = DecimalFormat::new(*precision, *scale)?;
+                let format = DecimalFormat::computed(*precision, *scale)?;
                 let mut result = Ok(0);
                 self.chunk::<TEXT_ROOM>(|place| {
                     result = format.write(image, place);

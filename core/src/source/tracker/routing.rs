@@ -78,6 +78,8 @@ impl Tracker {
         let schema = match (known, map.schema()) {
             (Known::Schema(schema), _) => schema,
             (Known::Ask, _) if self.mode == Mode::Live => return Ok(Resolution::Ask),
+            // It has the names, and a column's bytes are of another length than it says.
+            (Known::Contradiction(reason), Some(_)) => return self.give_up(name, &place, &reason),
             // Nobody to ask, or nobody knows: what the log tells counts.
             (_, Some(schema)) => {
                 self.tell_uncertain(name, &place);

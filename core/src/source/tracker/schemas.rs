@@ -112,6 +112,7 @@ impl Tracker {
         match self.catalog.table(&name.0, &name.1) {
             TableState::Known(definition) => match map.schema_with(&definition.schema()) {
                 Ok(schema) => Known::Schema(schema),
+                Err(mismatch) if is_fresh && has_names => Known::Contradiction(mismatch.to_string()),
                 Err(mismatch) if is_fresh => Known::Missing(mismatch.to_string()),
                 Err(mismatch) => self.with_recorded(map, name).unwrap_or_else(|| {
                     let may_ask = self.assumed.contains_key(name) || self.read_ahead.contains(name);
@@ -315,18 +316,20 @@ impl Tracker {
     }
 }
 
-/// Could a binary column be one of MariaDB's types that the log cannot express?
+/// Could a binary column be one of MariaDB's types that the log cannot express, or a time of the old format have a
+/// fraction, and with it more bytes than the log says?
 pub(super) fn may_be_hidden(schema: &TableSchema, formats: &[ColumnFormat]) -> bool {
     use ColumnTypeCode as T;
     schema.columns.iter().zip(formats).any(|(column, format)| {
-        matches!(column.column_type, ColumnType::Binary { .. })
-            && match format.type_code {
-                // UUID and INET6; INET4.
-                T::STRING => matches!(format.meta, 16 | 4),
-                // VECTOR: four bytes for each dimension.
-                T::VARCHAR | T::VAR_STRING => format.meta % 4 == 0,
-                _ => false,
-            }
+        matches!(format.type_code, T::TIME | T::DATETIME | T::TIMESTAMP)
+            || matches!(column.column_type, ColumnType::Binary { .. })
+                && match format.type_code {
+                    // UUID and INET6; INET4.
+                    T::STRING => matches!(format.meta, 16 | 4),
+                    // VECTOR: four bytes for each dimension.
+                    T::VARCHAR | T::VAR_STRING => format.meta % 4 == 0,
+                    _ => false,
+                }
     })
 }
 
