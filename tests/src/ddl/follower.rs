@@ -16,6 +16,7 @@ use millstream_core::source::information_schema::{
     Scope, Snapshot, columns_query, databases, databases_query, primary_key_query, snapshot, snapshot_queries,
     table_schema,
 };
+use millstream_core::source::statement::ddl::{AlterClause, Change};
 use millstream_core::source::statement::{Dialect, Session as StatementSession, Statement, classify};
 
 use crate::harness::{Kind, MysqlServer, Session};
@@ -231,6 +232,21 @@ impl<'a> Follower<'a> {
             ensure!(read.columns == schema.columns, "{database}.{table}:\n{:?}\n{:?}", schema.columns, read.columns);
         }
         Ok(())
+    }
+
+    /// Is this statement parsed without anything unknown?
+    pub fn understands(&self, sql: &str) -> bool {
+        let session = StatementSession { dialect: self.dialect, database: "d", ..StatementSession::default() };
+        match classify(sql.as_bytes(), &session) {
+            Statement::Ddl(ddl) => match ddl.change {
+                Change::Unknown(_) => false,
+                Change::AlterTable(alter) => {
+                    !alter.clauses.iter().any(|clause| matches!(clause, AlterClause::Unknown(_)))
+                }
+                _ => true,
+            },
+            other => !matches!(other, Statement::Unknown(_)),
+        }
     }
 
     /// All tables of the server, and all of the catalog.
