@@ -54,6 +54,7 @@ struct Told {
     /// The same without what depends on its parts.
     committed: Vec<String>,
     rows: Vec<String>,
+    failures: Vec<String>,
     notices: Vec<String>,
     error: Option<String>,
 }
@@ -82,6 +83,7 @@ fn decode(file: &[u8], mode: u8, piece_bytes: usize) -> Told {
         // Where an open transaction is cut depends on the pieces, and so do rows that are taken back later.
         run.told.transactions = std::mem::take(&mut run.told.committed);
         run.told.rows.clear();
+        run.told.failures.clear();
     }
     run.told.committed.clear();
     run.told
@@ -139,7 +141,7 @@ impl Run<'_> {
                             .push(format!("{} {:?} {} {crc:08x}", piece.first_row, piece.rows.op, piece.rows.count));
                     }
                     for failure in &encoded.failures {
-                        self.told.rows.push(format!("{} {}", failure.offset, failure.reason));
+                        self.told.failures.push(format!("{} {}", failure.offset, failure.reason));
                     }
                 }
                 TrackerOutput::Notice(notice) => self.told.notices.push(notice.to_string()),
