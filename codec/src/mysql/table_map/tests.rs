@@ -237,8 +237,8 @@ fn mismatches_name_both_sides() {
     let error = map.schema_with(&known(&[integer.clone(), ColumnType::DateTime { digits: 6 }])).unwrap_err();
     assert!(matches!(error, SchemaMismatch::OldTemporalFormat { .. }), "{error}");
     // with names in the log as without
-    let body = body(&[3, 12], &[], &[field(1, &[0]), field(4, b"\x02c0\x02c1")].concat());
-    let map = TableMap::parse(&body, ServerKind::Mariadb).unwrap();
+    let named = self::body(&[3, 12], &[], &[field(1, &[0]), field(4, b"\x02c0\x02c1")].concat());
+    let map = TableMap::parse(&named, ServerKind::Mariadb).unwrap();
     let schema = map.schema_with(&known(&[integer.clone(), ColumnType::DateTime { digits: 0 }])).unwrap();
     assert_eq!(schema.columns[1].column_type, ColumnType::DateTime { digits: 0 });
     let error = map.schema_with(&known(&[integer, ColumnType::DateTime { digits: 6 }])).unwrap_err();
