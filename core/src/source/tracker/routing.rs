@@ -77,6 +77,7 @@ impl Tracker {
             in_log => match self.with_known(&map, name) {
                 Known::Schema(schema) => schema,
                 Known::Ask => return Ok(Resolution::Ask),
+                Known::Other(reason) => return Ok(self.quarantine(name, &place, &reason)),
                 Known::Missing(reason) => match in_log {
                     Some(schema) => {
                         let (database, table) = name.clone();
@@ -107,7 +108,7 @@ impl Tracker {
         match self.known_schemas.get(name) {
             Some(Some(known)) => match map.schema_with(known) {
                 Ok(schema) => Known::Schema(schema),
-                Err(mismatch) if is_fresh => Known::Missing(mismatch.to_string()),
+                Err(mismatch) if is_fresh => Known::Other(mismatch.to_string()),
                 Err(_) => Known::Ask,
             },
             Some(None) if is_fresh => Known::Missing(
@@ -242,7 +243,10 @@ impl Tracker {
 enum Known {
     Schema(TableSchema),
     Ask,
+    /// There is no such table: the log's own word is all there is.
     Missing(String),
+    /// The known table is not the one of the log.
+    Other(String),
 }
 
 /// Could a binary column be one of MariaDB's types that the log cannot express, or a time of the old format have a
