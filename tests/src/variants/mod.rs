@@ -147,7 +147,7 @@ impl Variant {
         variants
     }
 
-    /// A few of [`Self::all`], in which every setting occurs with every other setting of the server, `images` by each.
+    /// A few of [`Self::all`], in which every two settings that the server can have together meet.
     pub fn pairwise(flavour: Flavour) -> Vec<Self> {
         covering(Self::all(flavour), |variant| {
             let settings = variant.settings();
