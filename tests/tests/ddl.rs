@@ -1,6 +1,6 @@
 //! The catalog follows real servers through their DDL: after each statement its tables are what `information_schema` says.
 
-use millstream_tests::ddl::{DdlCase, Follower, RandomDdl, load_ddl_cases, shared_ddl_cases};
+use millstream_tests::ddl::{DdlCase, Follower, RandomDdl, load_ddl_cases, sequence_ddl_cases, shared_ddl_cases};
 use millstream_tests::harness::{Flavour, MysqlServer};
 use millstream_tests::load::Random;
 
@@ -56,6 +56,34 @@ fn check_corpus(flavour: Flavour) {
     check_shared(flavour, &server);
 }
 
+/// Statements of the file that MILLSTREAM_DDL_FILE names, one after the other in one database.
+fn check_sequence(flavour: Flavour, server: &MysqlServer) {
+    let cases = sequence_ddl_cases().unwrap();
+    if cases.is_empty() {
+        return;
+    }
+    server.sql("SET GLOBAL sql_mode = ''").unwrap();
+    let mut follower = Follower::start(server).unwrap();
+    for sql in ["CREATE DATABASE sequence_of_others", "USE sequence_of_others"] {
+        follower.run(sql).unwrap();
+    }
+    let found = run_cases(&mut follower, &cases, server);
+    println!(
+        "{flavour}: {} statements of others, {} refused, {} dangerous, {} different",
+        found.run,
+        found.refused.len(),
+        follower.dangerous.len(),
+        found.different.len()
+    );
+    for (sql, reason) in &follower.dangerous {
+        println!("  dangerous: {reason}: {sql}");
+    }
+    for different in &found.different {
+        println!("  different: {different}");
+    }
+    assert!(found.different.is_empty(), "{flavour}");
+}
+
 /// Before each statement of the shared corpus.
 const BEGINNING: [&str; 3] = ["DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop", "USE shop"];
 
@@ -95,6 +123,7 @@ const SETTINGS: [&[&str]; 4] = [
 
 /// Statements of the folder that MILLSTREAM_CORPUS names; each on tables that were made for it.
 fn check_shared(flavour: Flavour, server: &MysqlServer) {
+    check_sequence(flavour, server);
     let cases = shared_ddl_cases().unwrap();
     if cases.is_empty() {
         return;
@@ -156,8 +185,16 @@ fn check_random(flavour: Flavour) {
         follower.run(sql.trim()).unwrap().expect("it is taken");
     }
     // Columns from a query; long unique keys; labels that CONVERT leaves in bytes; what failed halfway.
-    let expected =
-        ["query", "another character set", "in UTF-8", "hash", "CONVERT", "it failed at the server", "renamed twice"];
+    let expected = [
+        "query",
+        "another character set",
+        "in UTF-8",
+        "hash",
+        "CONVERT",
+        "it failed at the server",
+        "renamed twice",
+        "dropped and added",
+    ];
     let is_expected = |reason: &str| expected.iter().any(|known| reason.contains(known));
     let mut taken = 0;
     let mut history = Vec::new();

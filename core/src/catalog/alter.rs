@@ -6,7 +6,7 @@ use millstream_codec::mysql::schema::CharsetName;
 
 use super::apply::set_primary_key;
 use super::versioning::{self, Versioned};
-use super::{ColumnDefinition, TableDefinition, hashing, resolve};
+use super::{ColumnDefinition, DefinedType, TableDefinition, hashing, resolve};
 use crate::source::statement::Dialect;
 use crate::source::statement::ddl::{AlterClause, ColumnSpec, KeyPart, Period, Place, RowBound};
 
@@ -60,6 +60,26 @@ pub(super) fn altered(
     }
     after.columns = Columns::of(&after, clauses, converted.as_ref(), dialect.is_mariadb)?.placed(before, clauses)?;
     no_name_twice(&after.columns)?;
+    // Of such a column the servers keep the place in the key, or not.
+    let is_in_key = |name: &str| before.columns.iter().any(|old| old.primary_key > 0 && same_name(&old.name, name));
+    let is_made_again = clauses.iter().any(|clause| match clause {
+        AlterClause::AddColumn { column, if_not_exists: false, .. } => is_in_key(&column.name),
+        _ => false,
+    });
+    if is_made_again {
+        return Err("a column of the primary key was dropped and added in one statement".to_owned());
+    }
+    let becomes_lob = |clause: &AlterClause| match clause {
+        AlterClause::ChangeColumn { column, .. } => after.columns.iter().any(|new| {
+            same_name(&new.name, &column.name)
+                && matches!(new.defined_type, DefinedType::Text { .. } | DefinedType::Blob { .. })
+        }),
+        _ => false,
+    };
+    if converted.is_some() && !dialect.is_mariadb && clauses.iter().any(becomes_lob) {
+        // MySQL 8.0 and later make the smallest type of some of them.
+        return Err("CONVERT TO CHARACTER SET beside a change to TEXT or BLOB".to_owned());
+    }
     renumber(&mut after);
     primary_key(&mut after, before, clauses)?;
     if clauses.iter().any(|clause| matches!(clause, AlterClause::AddSystemVersioning)) {

@@ -63,7 +63,9 @@ fn is_hashed(definition: &TableDefinition, key: &UniqueKey, engine: Option<&str>
         // A period's name is no column.
         let Some(column) = definition.columns.iter().find(|column| same_name(&column.name, name)) else { continue };
         let (characters, width) = match &column.defined_type {
-            DefinedType::Text { .. } | DefinedType::Blob { .. } if part.is_none() => return Ok(true),
+            DefinedType::Text { .. } | DefinedType::Blob { .. } | DefinedType::Geometry if part.is_none() => {
+                return Ok(true);
+            }
             DefinedType::Text { charset, .. } => (0, width(charset)),
             DefinedType::Char { charset, characters } => (u64::from(*characters), width(charset)),
             DefinedType::Varchar { charset, characters } => (u64::from(*characters), width(charset)),
@@ -110,8 +112,9 @@ pub(super) fn altered(
         return Err("a table was altered that has a hashed unique key, which may be gone".to_owned());
     }
     // Which unique keys a column is part of is not kept.
-    let is_lob =
-        |column: &ColumnDefinition| matches!(column.defined_type, DefinedType::Text { .. } | DefinedType::Blob { .. });
+    let is_lob = |column: &ColumnDefinition| {
+        matches!(column.defined_type, DefinedType::Text { .. } | DefinedType::Blob { .. } | DefinedType::Geometry)
+    };
     let becomes_lob = clauses.iter().any(|clause| {
         let AlterClause::ChangeColumn { from, column, .. } = clause else { return false };
         let find = |table: &TableDefinition, name: &str| {

@@ -41,6 +41,17 @@ pub fn shared_ddl_cases() -> anyhow::Result<Vec<DdlCase>> {
     }
 }
 
+/// Those of the file that MILLSTREAM_DDL_FILE names.
+///
+/// # Errors
+/// With its line: what cannot be read.
+pub fn sequence_ddl_cases() -> anyhow::Result<Vec<DdlCase>> {
+    match std::env::var_os("MILLSTREAM_DDL_FILE") {
+        Some(file) => load(Path::new(&file)),
+        None => Ok(Vec::new()),
+    }
+}
+
 fn load(path: &Path) -> anyhow::Result<Vec<DdlCase>> {
     let content = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let parse = |line: &str| -> anyhow::Result<DdlCase> {

@@ -5,6 +5,6 @@ mod corpus;
 mod follower;
 mod random;
 
-pub use corpus::{DdlCase, load_ddl_cases, shared_ddl_cases};
+pub use corpus::{DdlCase, load_ddl_cases, sequence_ddl_cases, shared_ddl_cases};
 pub use follower::{Follower, Step};
 pub use random::RandomDdl;
