@@ -38,6 +38,8 @@ slots! {
         transactions,
         /// Rows events that no subscription wanted.
         unwanted_events,
+        quarantined_events,
+        schema_doubts,
         reconnects,
         /// 1 while the stream is up.
         connected,

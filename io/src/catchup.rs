@@ -19,6 +19,7 @@ use millstream_core::position::Position;
 use millstream_core::source::config::SourceConfig;
 use millstream_core::source::error::{Disposition, SourceError};
 use millstream_core::source::start::Start;
+use millstream_core::source::tracker::TrackerStats;
 
 use crate::clock::now_us;
 use crate::engine::DestinationConfig;
@@ -159,6 +160,7 @@ async fn read_until_parked(
     let tracker = config.tracker_config(1, *first_sequence);
     let mut feed = SourceFeed::open(source, start.clone(), tracker, tables, catchup.interest.clone()).await?;
     let position = Arc::new(feed.position().clone());
+    let mut passed_over = TrackerStats::default();
     let mut step =
         worker.home(|home| home.catchup_started(destination, subscription, position, *first_sequence, now_us()));
     loop {
@@ -176,6 +178,9 @@ async fn read_until_parked(
                 for notice in feed.take_notices() {
                     config.shared.note(&notice);
                 }
+                // What nobody wanted is counted by the live reader alone.
+                let stats = TrackerStats { unwanted_events: 0, ..feed.tracker().stats() };
+                config.shared.count_passed_over(stats, &mut passed_over);
                 *start = Start::Position(Position::clone(&batch.tail));
                 if let Some(last) = batch.transactions.iter().rev().find(|part| part.end == PartEnd::Commit) {
                     *first_sequence = last.sequence + 1;

@@ -17,6 +17,7 @@ use millstream_core::position::Position;
 use millstream_core::source::config::HostPort;
 use millstream_core::source::error::{Disposition, SourceError};
 use millstream_core::source::start::Start;
+use millstream_core::source::tracker::TrackerStats;
 
 use crate::engine::DestinationConfig;
 use crate::source::connection::Connector;
@@ -168,6 +169,7 @@ async fn stream(
         }
     }));
     let mut reported_us = 0;
+    let mut passed_over = TrackerStats::default();
     shared.set_position(&Arc::new(feed.position().clone()));
     loop {
         if shared.interest_is_newer(interest_version) {
@@ -183,7 +185,7 @@ async fn stream(
         for notice in feed.take_notices() {
             shared.note(&notice);
         }
-        shared.metrics.unwanted_events.set(feed.tracker().stats().unwanted_events);
+        shared.count_passed_over(feed.tracker().stats(), &mut passed_over);
         let batch = next.inspect_err(|_| *start = Start::Position(feed.position().clone()))?;
         if let Some(last) =
             batch.transactions.iter().rev().find(|part| part.end == millstream_core::engine::batch::PartEnd::Commit)

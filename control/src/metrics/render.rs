@@ -50,7 +50,7 @@ macro_rules! counters {
     };
 }
 
-const SOURCE_COUNTERS: [SourceCounter; 12] = counters! { SourceCounter,
+const SOURCE_COUNTERS: [SourceCounter; 14] = counters! { SourceCounter,
     ("millstream_source_connected", Gauge, connected, "1 while the binlog stream is up."),
     ("millstream_source_halted", Gauge, halted, "1 after an error that needs a person."),
     ("millstream_source_received_bytes_total", Counter, received_bytes, "Bytes of the binlog stream."),
@@ -58,6 +58,10 @@ const SOURCE_COUNTERS: [SourceCounter; 12] = counters! { SourceCounter,
     ("millstream_source_transactions_total", Counter, transactions, "Transactions seen to their end."),
     ("millstream_source_unwanted_events_total", Counter, unwanted_events,
      "Rows events of tables that no subscription wanted."),
+    ("millstream_source_quarantined_events_total", Counter, quarantined_events,
+     "Rows events passed over because their table cannot be decoded, by every reader that came by."),
+    ("millstream_source_schema_doubts_total", Counter, schema_doubts,
+     "Statements that left a table's columns in doubt, until they were read again from the source."),
     ("millstream_source_reconnects_total", Counter, reconnects, "Connections made after the first."),
     ("millstream_source_quarantined_tables", Gauge, quarantined_tables, "Tables taken out because they cannot be decoded."),
     ("millstream_source_ring_full_total", Counter, ring_full, "Times that a full ring stopped the socket read."),

@@ -15,7 +15,7 @@ use crate::filter::Filter;
 use crate::history::TableName;
 use crate::metrics::SharedSourceMetrics;
 use crate::position::Position;
-use crate::source::tracker::Notice;
+use crate::source::tracker::{Notice, TrackerStats};
 use crate::tables::Tables;
 
 /// A lock whose holder panicked still guards consistent data here: every critical section only replaces values.
@@ -269,6 +269,13 @@ impl Destination {
         status.gtids = position.gtids.to_string();
     }
 
+    /// Counts what a reader passed over since `counted`, which is brought up to `stats`.
+    pub fn count_passed_over(&self, stats: TrackerStats, counted: &mut TrackerStats) {
+        self.metrics.unwanted_events.add(stats.unwanted_events - counted.unwanted_events);
+        self.metrics.quarantined_events.add(stats.quarantined_events - counted.quarantined_events);
+        *counted = stats;
+    }
+
     /// Counts what a reader had to tell besides rows.
     pub fn note(&self, notice: &Notice) {
         match notice {
@@ -278,8 +285,8 @@ impl Destination {
                 self.quarantine(&format!("{database}.{table}"), reason);
             }
             Notice::TableReleased { database, table, .. } => self.release_table(&format!("{database}.{table}")),
-            Notice::SchemaDoubtful { .. }
-            | Notice::SchemaAssumed { .. }
+            Notice::SchemaDoubtful { .. } => self.metrics.schema_doubts.add(1),
+            Notice::SchemaAssumed { .. }
             | Notice::UncertainTypes { .. }
             | Notice::NamesUnknown { .. }
             | Notice::UnknownEventSkipped { .. }

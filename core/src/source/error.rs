@@ -189,6 +189,21 @@ impl SourceError {
         }
     }
 
+    /// A missing privilege with the account that lacks it, and the statement that mends it.
+    #[must_use]
+    pub fn for_account(self, user: &str) -> Self {
+        match self {
+            Self::Server { code: 1227 | 1142 | 1044, message, .. } => Self::Requirements(vec![Finding {
+                problem: format!("the account '{user}' lacks a privilege: {message}"),
+                mend: format!(
+                    "GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO '{user}'@'HOST', with the host part of \
+                     the account as SELECT CURRENT_USER() shows it"
+                ),
+            }]),
+            error => error,
+        }
+    }
+
     pub fn io(server: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Io { server: server.into(), reason: reason.to_string() }
     }
@@ -227,9 +242,6 @@ pub fn is_duplicate_replica(message: &str) -> bool {
 /// What to do about an error of the server, where the number alone tells it.
 fn hint(code: u16) -> &'static str {
     match code {
-        1227 | 1142 | 1044 => {
-            ". The account lacks a privilege: GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO the account"
-        }
         1045 => ". Check user and password, and that the account may come from this host",
         1040 | 1203 => ". Raise max_connections or max_user_connections of the server",
         1129 => ". FLUSH HOSTS on the server",
@@ -265,6 +277,16 @@ mod tests {
         ] {
             assert_eq!(error.disposition(), expected, "{error}");
         }
+    }
+
+    #[test]
+    fn a_missing_privilege_names_its_account() {
+        let message = "Access denied; you need (at least one of) the REPLICATION SLAVE privilege(s) for this operation";
+        let error =
+            SourceError::Server { code: 1227, state: "42000".into(), message: message.into() }.for_account("cdc");
+        assert_eq!(error.disposition(), Disposition::Halt);
+        let text = error.to_string();
+        assert!(text.contains("'cdc' lacks") && text.contains(message) && text.contains("TO 'cdc'@'HOST'"), "{text}");
     }
 
     #[test]

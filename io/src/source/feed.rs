@@ -265,7 +265,7 @@ impl SourceFeed {
             // The events before it are in the tracker, whose `connected` would forget them.
             Some(error) => {
                 let error = error.unwrap_or_else(|| SourceError::io(&self.server_name, "the server ended the stream"));
-                self.broken(error);
+                self.broken(error.for_account(&self.connector.config.user));
                 Ok(())
             }
         }

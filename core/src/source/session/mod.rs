@@ -112,6 +112,10 @@ impl Session {
     /// Whatever ends this session, with what to do about it.
     pub fn packet(&mut self, sequence: u8, payload: &[u8]) -> Result<(), SourceError> {
         self.sequence = sequence.wrapping_add(1);
+        self.take(payload).map_err(|error| error.for_account(&self.config.user))
+    }
+
+    fn take(&mut self, payload: &[u8]) -> Result<(), SourceError> {
         match &mut self.phase {
             Phase::Greeting => self.greeted(payload),
             Phase::Login(login) => {
