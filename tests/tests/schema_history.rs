@@ -5,6 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::bail;
+use millstream_client::blocking::Client;
+use millstream_client::{Change, ClientConfig, Start};
+use millstream_codec::wire::layout::Layout;
 use millstream_tests::compare::{Line, parse_lines};
 use millstream_tests::harness::{
     Flavour, Millstreamd, MysqlServer, Options, Program, Session, bound_command, workspace_program,
@@ -84,6 +87,28 @@ fn rows(tail: &mut Program, count: usize) -> anyhow::Result<Vec<String>> {
     Ok(rows)
 }
 
+/// How the struct of each row lies in memory: the same for every reader, or clients with generated code would read other
+/// columns after a restart.
+fn layouts(daemon: &Millstreamd, file: &str, offset: u64) -> Vec<String> {
+    let start = Start::File { file: file.to_owned(), offset };
+    let config = ClientConfig::new([daemon.listen.to_string()], "main").start(start).include(format!("{DATABASE}.*"));
+    let mut client = Client::connect(config).unwrap();
+    let mut layouts = Vec::new();
+    while layouts.len() < STEPS.len() {
+        let Some(transaction) = client.next_within(Duration::from_secs(20)).unwrap() else {
+            panic!("{} rows\n{}", layouts.len(), daemon.log());
+        };
+        for change in transaction.changes() {
+            if let Change::Rows(rows) = change.unwrap() {
+                let mut layout = Layout::clone(rows.layout());
+                layout.id = 0;
+                layouts.push(format!("{layout:?}"));
+            }
+        }
+    }
+    layouts
+}
+
 fn every_moment_on(flavour: Flavour, options: &[&str]) {
     let Some(server) = MysqlServer::start(flavour, options).unwrap() else { return };
     server.sql(&format!("CREATE DATABASE {DATABASE} CHARACTER SET utf8")).unwrap();
@@ -104,8 +129,10 @@ fn every_moment_on(flavour: Flavour, options: &[&str]) {
     let caught_up = rows(&mut tail(&daemon, &["--from", &begin]), STEPS.len());
     let caught_up = caught_up.unwrap_or_else(|error| panic!("{error:#}\n{}", daemon.log()));
     assert_eq!(caught_up, expected(), "caught up on {}", server.name());
+    let before = layouts(&daemon, &file, offset);
     daemon.kill9().unwrap();
     daemon.start_again().unwrap();
+    assert_eq!(layouts(&daemon, &file, offset), before, "on {}", server.name());
     for (index, (file, offset)) in places.iter().enumerate().take(STEPS.len() - 1) {
         let mut tail = tail(&daemon, &["--from", &format!("{file}:{offset}"), "--max-rows", "3"]);
         let left = (STEPS.len() - 1 - index).min(3);
@@ -152,6 +179,26 @@ fn every_moment_has_its_columns_on_mariadb118_without_metadata() {
 #[test]
 fn every_moment_has_its_columns_on_mariadb1011_without_metadata() {
     every_moment_on(Flavour::Mariadb1011, &["--binlog-row-metadata=NO_LOG"]);
+}
+
+/// The names of the statements and those of the log differ in case.
+#[test]
+fn names_are_compared_as_the_server_compares_them() {
+    let Some(server) = MysqlServer::start(Flavour::Mysql57, &["--lower-case-table-names=1"]).unwrap() else { return };
+    server.sql(&format!("CREATE DATABASE {DATABASE}; CREATE TABLE {DATABASE}.Old (Id INT)")).unwrap();
+    let daemon = Millstreamd::start(&server, Options::default()).unwrap();
+    let (file, offset) = server.binlog_end().unwrap();
+    let session = server.session().unwrap();
+    session
+        .run(&format!(
+            "USE {DATABASE}; ALTER TABLE OLD CHANGE id Number INT, ADD x INT FIRST; INSERT INTO oLd VALUES (1, 2);
+             CREATE TABLE New LIKE OLD; RENAME TABLE nEW TO Other; ALTER TABLE {}.OTHER DROP X; INSERT INTO other VALUES (3)",
+            DATABASE.to_uppercase()
+        ))
+        .unwrap();
+    let mut tail = tail(&daemon, &["--from", &format!("{file}:{offset}")]);
+    let expected = ["old: x=1 Number=2", "other: Number=3"];
+    assert_eq!(rows(&mut tail, 2).unwrap(), expected, "{}", daemon.log());
 }
 
 /// Two tables, one of which is altered where the log does not show it.
