@@ -215,7 +215,7 @@ fn check_random(flavour: Flavour) {
             _ => None,
         };
         if let Some(complaint) = complaint {
-            let last = history.len().saturating_sub(40);
+            let last = history.len().saturating_sub(60);
             panic!(
                 "{flavour}, seed {seed}, after {taken} statements: {complaint}\nat the end of:\n{}",
                 history[last..].join("\n")

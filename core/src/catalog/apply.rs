@@ -41,7 +41,15 @@ struct Changing<'c, 's> {
 impl Changing<'_, '_> {
     /// True where nothing that matters could change.
     fn apply(&mut self, change: &Change) -> bool {
-        let does_parts = matches!(change, Change::CreateTable(_) | Change::DropTables(_) | Change::Harmless);
+        let does_parts = matches!(
+            change,
+            Change::CreateTable(_)
+                | Change::DropTables(_)
+                | Change::CreateView(_)
+                | Change::AlterView(_)
+                | Change::DropViews(_)
+                | Change::Harmless
+        );
         if self.session.error_code != 0 && !does_parts {
             let reason = format!("it failed at the server with error {}", self.session.error_code);
             let (_, tables) = tables_of(change);

@@ -63,8 +63,10 @@ fn is_hashed(definition: &TableDefinition, key: &UniqueKey, engine: Option<&str>
         // A period's name is no column.
         let Some(column) = definition.columns.iter().find(|column| same_name(&column.name, name)) else { continue };
         let (characters, width) = match &column.defined_type {
-            DefinedType::Text { .. } | DefinedType::Blob { .. } | DefinedType::Geometry if part.is_none() => {
-                return Ok(true);
+            DefinedType::Text { .. } | DefinedType::Blob { .. } if part.is_none() => return Ok(true),
+            // POINT is indexed as it is, the others are not; which of them it is is not kept.
+            DefinedType::Geometry if part.is_none() => {
+                return Err("a unique key over a GEOMETRY, which may be hashed into a hidden column".to_owned());
             }
             DefinedType::Text { charset, .. } => (0, width(charset)),
             DefinedType::Char { charset, characters } => (u64::from(*characters), width(charset)),

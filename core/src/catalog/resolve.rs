@@ -122,7 +122,15 @@ fn shown(label: &Label, charset: &str) -> Result<String, String> {
 pub(super) fn converted(old: &DefinedType, charset: &CharsetName) -> Result<DefinedType, String> {
     match old {
         DefinedType::Char { characters, .. } => characters_of(TextShape::Char((*characters).into()), charset),
-        DefinedType::Varchar { characters, .. } => characters_of(TextShape::Varchar((*characters).into()), charset),
+        DefinedType::Varchar { characters, charset: old } => {
+            let converted = characters_of(TextShape::Varchar((*characters).into()), charset)?;
+            let is_text = matches!(converted, DefinedType::Text { .. });
+            if is_text && charset::bytes_max(old).is_some_and(|bytes| bytes > 1) {
+                // MySQL 8.0 and later count its characters otherwise, and make a TEXT that does not hold them all.
+                return Err("a VARCHAR that CONVERT TO CHARACTER SET makes a TEXT".to_owned());
+            }
+            Ok(converted)
+        }
         DefinedType::Text { size: LobSize::Long, .. } => Ok(lob(LobSize::Long, charset.clone())),
         DefinedType::Text { size, charset: old } => {
             let characters = size.bytes_max() / u32::from(charset::bytes_max(old).unwrap_or(1));

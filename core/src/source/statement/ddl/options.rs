@@ -81,7 +81,13 @@ impl Parser<'_, '_> {
         self.punctuation('-');
         match self.tokens.next() {
             Some(Token::Punctuation(_)) | None => Err(self.unexpected("an option's value")),
-            Some(_) => Ok(()),
+            Some(_) => {
+                // A number with a fraction.
+                if self.punctuation('.') {
+                    self.tokens.next();
+                }
+                Ok(())
+            }
         }
     }
 }

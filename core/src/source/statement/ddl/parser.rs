@@ -82,6 +82,7 @@ impl<'a> Parser<'_, 'a> {
 
     /// A column's name, which may stand behind its table's and database's.
     pub fn column_name(&mut self) -> Parsed<String> {
+        self.punctuation('.');
         let mut name = self.name("a column's name")?;
         while self.punctuation('.') {
             name = self.name("a column's name")?;
