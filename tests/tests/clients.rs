@@ -218,7 +218,8 @@ fn rollback_delivers_again_from_the_durable_ack_on() {
         loop {
             match client.receive(SOON).unwrap() {
                 Received::Message(ServerMessage::RolledBack(_)) => break,
-                Received::Message(_) => {}
+                // of the old delivery
+                Received::Message(_) | Received::Transactions(_) => {}
                 other => panic!("round {round}: instead of RolledBack: {other:?}"),
             }
         }
@@ -226,7 +227,8 @@ fn rollback_delivers_again_from_the_durable_ack_on() {
         while again.len() < 2 {
             let came = client.transactions(SOON).unwrap();
             assert!(!came.is_empty(), "round {round}: {again:?}");
-            again.extend(came);
+            // Some only move the position.
+            again.extend(came.into_iter().filter(|delivery| !delivery.changes.is_empty()));
         }
         let content = |deliveries: &[millstream_tests::load::Delivery]| -> Vec<_> {
             deliveries.iter().map(|delivery| (delivery.id.clone(), delivery.changes.clone())).collect()

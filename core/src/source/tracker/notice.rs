@@ -23,12 +23,11 @@ pub enum Notice {
     #[error("table {database}.{table} can be delivered again from {position} on")]
     TableReleased { database: String, table: String, position: FilePosition },
 
-    /// A statement was not understood, or does not fit what is known of a table.
+    /// A statement was not understood, or did not fit what was known of a table.
     #[error(
-        "the columns of {} are in doubt behind {position} and are read again from the server: {reason}",
-        .tables.join(", ")
+        "the columns of {database}.{table} are in doubt at {position} and are read again from the server: {reason}"
     )]
-    SchemaDoubtful { tables: Vec<String>, position: FilePosition, reason: String },
+    SchemaDoubtful { database: String, table: String, position: FilePosition, reason: String },
 
     /// The schema history begins later than the reader.
     #[error(

@@ -77,7 +77,13 @@ impl Tracker {
         };
         let schema = match (known, map.schema()) {
             (Known::Schema(schema), _) => schema,
-            (Known::Ask, _) if self.mode == Mode::Live => return Ok(Resolution::Ask),
+            (Known::Ask { doubt }, _) if self.mode == Mode::Live => {
+                if let Some(reason) = doubt {
+                    let (database, table) = name.clone();
+                    self.notice(Notice::SchemaDoubtful { database, table, position: place, reason });
+                }
+                return Ok(Resolution::Ask);
+            }
             // It has the names, and a column's bytes are of another length than it says.
             (Known::Contradiction(reason), Some(_)) => return self.give_up(name, &place, &reason),
             // Nobody to ask, or nobody knows: what the log tells counts.
@@ -86,7 +92,7 @@ impl Tracker {
                 schema
             }
             (_, None) if self.mode == Mode::Files => self.numbered_names(&map, name),
-            (Known::Ask, None) => return Ok(Resolution::Ask),
+            (Known::Ask { .. }, None) => return Ok(Resolution::Ask),
             (Known::Missing(reason), None) => return self.give_up(name, &place, &reason),
             (Known::Contradiction(reason), None) => {
                 let destination = self.lock_tables().destination().to_owned();

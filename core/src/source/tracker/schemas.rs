@@ -27,8 +27,10 @@ use crate::tables::LogPoint;
 /// What a table's columns are.
 pub(super) enum Known {
     Schema(TableSchema),
-    /// The server must be asked.
-    Ask,
+    /// The server must be asked; why, where the table was known before.
+    Ask {
+        doubt: Option<String>,
+    },
     /// Nobody knows: why.
     Missing(String),
     /// The log and the catalog contradict each other.
@@ -116,7 +118,7 @@ impl Tracker {
                 Err(mismatch) if is_fresh => Known::Missing(mismatch.to_string()),
                 Err(mismatch) => self.with_recorded(map, name).unwrap_or_else(|| {
                     let may_ask = self.assumed.contains_key(name) || self.read_ahead.contains(name);
-                    if may_ask { Known::Ask } else { Known::Contradiction(mismatch.to_string()) }
+                    if may_ask { Known::Ask { doubt: None } } else { Known::Contradiction(mismatch.to_string()) }
                 }),
             },
             TableState::Doubtful(reason) if is_fresh => Known::Missing(reason.to_owned()),
@@ -125,11 +127,13 @@ impl Tracker {
                  table any more"
                     .into(),
             ),
-            TableState::Doubtful(_) | TableState::Absent => match &self.history_damage {
+            state @ (TableState::Doubtful(_) | TableState::Absent) => match &self.history_damage {
                 Some(damage) if !has_names => {
                     Known::Contradiction(format!("the schema history cannot be used: {damage}"))
                 }
-                _ => Known::Ask,
+                _ => Known::Ask {
+                    doubt: if let TableState::Doubtful(reason) = state { Some(reason.to_owned()) } else { None },
+                },
             },
         }
     }
@@ -213,13 +217,6 @@ impl Tracker {
         }
         // Table maps of the same bytes may mean other columns now.
         stream.maps.clear();
-        if let Outcome::Dangerous { reason } = &outcome
-            && !known_before.is_empty()
-        {
-            let tables = known_before.iter().map(|(database, table)| format!("{database}.{table}")).collect();
-            let position = stream.place_of(current);
-            self.notice(Notice::SchemaDoubtful { tables, position, reason: reason.clone() });
-        }
         if self.mode == Mode::Files {
             return;
         }
