@@ -271,9 +271,15 @@ fn primary_key(after: &mut TableDefinition, before: &TableDefinition, clauses: &
             _ => {}
         }
     }
-    for spec in added(clauses).filter(|spec| spec.primary_key) {
-        // A column that ADD COLUMN IF NOT EXISTS did not add brings no key either.
-        if after.columns.iter().all(|column| column.primary_key == 0) {
+    let there = |name: &str| before.columns.iter().any(|old| same_name(&old.name, name));
+    for clause in clauses {
+        // A clause that IF [NOT] EXISTS makes void brings no key either.
+        let spec = match clause {
+            AlterClause::AddColumn { column, if_not_exists, .. } if !(*if_not_exists && there(&column.name)) => column,
+            AlterClause::ChangeColumn { from, if_exists, column, .. } if !*if_exists || there(from) => column,
+            _ => continue,
+        };
+        if spec.primary_key && after.columns.iter().all(|column| column.primary_key == 0) {
             set_primary_key(after, &[KeyPart { name: spec.name.clone(), without_overlaps: false }], &periods)?;
             is_changed = true;
         }
