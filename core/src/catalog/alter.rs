@@ -271,14 +271,12 @@ fn primary_key(after: &mut TableDefinition, before: &TableDefinition, clauses: &
             _ => {}
         }
     }
-    let there = |name: &str| before.columns.iter().any(|old| same_name(&old.name, name));
-    for clause in clauses {
-        // A clause that IF [NOT] EXISTS makes void brings no key either.
-        let spec = match clause {
-            AlterClause::AddColumn { column, if_not_exists, .. } if !(*if_not_exists && there(&column.name)) => column,
-            AlterClause::ChangeColumn { from, if_exists, column, .. } if !*if_exists || there(from) => column,
-            _ => continue,
-        };
+    for spec in added(clauses) {
+        // MariaDB: a clause that IF [NOT] EXISTS makes void leaves its key, which means the column of that name, if there
+        // is one.
+        if !after.columns.iter().any(|column| same_name(&column.name, &spec.name)) {
+            continue;
+        }
         if spec.primary_key && after.columns.iter().all(|column| column.primary_key == 0) {
             set_primary_key(after, &[KeyPart { name: spec.name.clone(), without_overlaps: false }], &periods)?;
             is_changed = true;
