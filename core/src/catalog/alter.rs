@@ -271,9 +271,13 @@ fn primary_key(after: &mut TableDefinition, before: &TableDefinition, clauses: &
             _ => {}
         }
     }
-    for spec in added(clauses).filter(|spec| spec.primary_key) {
-        // A column that ADD COLUMN IF NOT EXISTS did not add brings no key either.
-        if after.columns.iter().all(|column| column.primary_key == 0) {
+    for spec in added(clauses) {
+        // MariaDB: a clause that IF [NOT] EXISTS makes void leaves its key, which means the column of that name, if there
+        // is one.
+        if !after.columns.iter().any(|column| same_name(&column.name, &spec.name)) {
+            continue;
+        }
+        if spec.primary_key && after.columns.iter().all(|column| column.primary_key == 0) {
             set_primary_key(after, &[KeyPart { name: spec.name.clone(), without_overlaps: false }], &periods)?;
             is_changed = true;
         }

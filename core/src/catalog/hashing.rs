@@ -110,7 +110,8 @@ pub(super) fn altered(
                 | AlterClause::ConvertCharset(_)
         )
     };
-    if count(before) > 0 && clauses.iter().any(is_uncertain) {
+    let has_geometry = before.columns.iter().any(|column| column.defined_type == DefinedType::Geometry);
+    if count(before) > 0 && (has_geometry || clauses.iter().any(is_uncertain)) {
         return Err("a table was altered that has a hashed unique key, which may be gone".to_owned());
     }
     // Which unique keys a column is part of is not kept.
