@@ -50,11 +50,13 @@ fn main() -> anyhow::Result<()> {
     };
     let (mut written_connections, mut written_durable, mut unacked) = (0, None, 0);
     loop {
+        let durable_before = client.durable().cloned();
         let next = client.next_within(Duration::from_millis(20))?;
         let now_connections = connections.0.load(Ordering::SeqCst);
         if now_connections != written_connections {
             written_connections = now_connections;
-            written_durable = None;
+            // What an earlier connection was told has numbers of that connection.
+            written_durable = durable_before;
             unacked = 0;
             line(json!({ "connected": connections.1.load(Ordering::SeqCst) }))?;
         }
@@ -66,10 +68,9 @@ fn main() -> anyhow::Result<()> {
                 unacked = 0;
             }
         }
-        let durable = client.durable().map(|durable| durable.sequence);
-        if durable.is_some() && durable != written_durable {
-            written_durable = durable;
-            line(json!({ "durable": durable }))?;
+        if let Some(durable) = client.durable().filter(|durable| written_durable.as_ref() != Some(durable)) {
+            written_durable = Some(durable.clone());
+            line(json!({ "durable": durable.sequence }))?;
         }
     }
 }
