@@ -215,7 +215,7 @@ impl View {
             let mark = Mark {
                 sequence: part.sequence,
                 position: part.position.clone(),
-                gtid: part.gtid.clone(),
+                gtid: part.gtid,
                 skipped: std::mem::replace(&mut self.skipped, ExecutedGtids::None),
                 open_xa: self.open_xa.take(),
             };
