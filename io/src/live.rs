@@ -209,12 +209,22 @@ async fn stream(
 /// are not in it make us ask for these one by one.
 async fn snapshot(config: &DestinationConfig, servers: &[HostPort]) -> Option<Snapshot> {
     let connector = Connector::new(config.source.clone()).ok()?;
+    let destination = &config.shared.name;
     for server in servers {
-        match SchemaReader::new(connector.clone()).snapshot(server, &config.shared.allowed).await {
-            Ok(snapshot) => return snapshot,
-            Err(error) => {
-                tracing::debug!(destination = %config.shared.name, %server, "no snapshot of the tables: {error}");
+        let mut reader = SchemaReader::new(connector.clone());
+        let patience = sleep(Duration::from_millis(limits::SNAPSHOT_MS));
+        match select(Box::pin(reader.snapshot(server, &config.shared.allowed)), Box::pin(patience)).await {
+            Either::Left((Ok(snapshot), _)) => return snapshot,
+            // The stream's own connection will meet the same, and says so.
+            Either::Left((Err(error), _)) => {
+                tracing::debug!(%destination, %server, "no snapshot of the tables: {error}")
             }
+            Either::Right(_) => tracing::warn!(
+                %destination,
+                %server,
+                "information_schema did not answer within {} ms: tables are read one by one as they are needed",
+                limits::SNAPSHOT_MS
+            ),
         }
     }
     None
