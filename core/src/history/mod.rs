@@ -56,6 +56,14 @@ pub struct Found {
     pub read_ahead: bool,
 }
 
+/// All that is known of one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment<'a> {
+    pub tables: Vec<(&'a TableName, Found)>,
+    /// (name, default character set).
+    pub databases: Vec<(&'a str, Arc<str>)>,
+}
+
 #[derive(Debug, Clone)]
 struct Version {
     point: LogPoint,
@@ -192,14 +200,14 @@ impl SchemaHistory {
     }
 
     /// Every table, as it was for a reader at `position`; and the databases' character sets.
-    pub fn at(&self, position: &Position) -> (Vec<(&TableName, Found)>, Vec<(&str, Arc<str>)>) {
+    pub fn at(&self, position: &Position) -> Moment<'_> {
         let tables = self.tables.iter().map(|(name, versions)| (name, found(versions, position))).collect();
         let databases = self.databases.iter().filter_map(|(name, versions)| {
             let passed = versions.iter().rev().find(|(point, _)| point.is_passed(position));
             let (_, charset) = passed.or(versions.first())?;
             Some((name.as_str(), charset.clone()))
         });
-        (tables, databases.collect())
+        Moment { tables, databases: databases.collect() }
     }
 
     /// One table, as it was for a reader at `position`; `None`: nothing is known of it.

@@ -118,7 +118,7 @@ fn each_place_has_the_columns_of_its_moment_also_after_a_restart() {
         check(&history, "new", 299, "Absent");
         check(&history, "new", 300, "n");
         check(&history, "never", 300, "unknown");
-        assert_eq!(history.at(&at(200)).0.len(), 3);
+        assert_eq!(history.at(&at(200)).tables.len(), 3);
     }
 }
 

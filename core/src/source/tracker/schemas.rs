@@ -47,11 +47,11 @@ impl Tracker {
         self.repairs = history.repair_counter();
         self.repairs_seen = history.repairs();
         self.history_damage = history.damage().map(str::to_owned);
-        let (found, databases) = history.at(&self.position);
-        for (name, charset) in databases {
+        let moment = history.at(&self.position);
+        for (name, charset) in moment.databases {
             self.catalog.put_database(name, charset);
         }
-        for (name, found) in found {
+        for (name, found) in moment.tables {
             if found.assumed {
                 self.assumed.insert(name.clone(), false);
             }

@@ -205,8 +205,7 @@ fn a_place_before_the_history_is_said_to_be_assumed_and_asks_where_it_does_not_f
 
 #[test]
 fn a_damaged_history_stops_only_what_needs_it() {
-    let mut store = crate::records::MemoryStore::default();
-    store.bytes = b"this is not a schema history at all".to_vec();
+    let store = crate::records::MemoryStore { bytes: b"this is not a schema history at all".to_vec() };
     let tables = Tables::open("main", Box::new(crate::records::MemoryStore::default()), Box::new(store)).unwrap();
     let tables = Arc::new(Mutex::new(tables));
     let mut log = Log::mysql();
