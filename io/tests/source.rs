@@ -351,7 +351,7 @@ fn what_cannot_be_read_is_refused_with_the_reason() {
             check(refusal(wrong, Start::Latest).await, "source_refused", "Access denied");
             server.sql("CREATE USER 'poor'@'%' IDENTIFIED BY 'cdc'");
             let poor = SourceConfig { user: "poor".to_owned(), ..config.clone() };
-            check(refusal(poor, Start::Latest).await, "source_unavailable", "REPLICATION SLAVE");
+            check(refusal(poor, Start::Latest).await, "source_unsuitable", "the account 'poor' lacks a privilege");
             server.sql("SET GLOBAL binlog_format = 'STATEMENT'");
             check(refusal(config.clone(), Start::Latest).await, "source_unsuitable", "SET GLOBAL binlog_format = ROW");
         });

@@ -20,7 +20,12 @@ fn of_load(name: &str) -> Subscribe {
 
 /// Notices a dead peer in about a second, and tries again soon.
 fn impatient() -> Options {
-    Options::default().source("heartbeat_ms", "200").source("connect_timeout_ms", "500").source("backoff_max_ms", "200")
+    // A question, or the request for the stream, may be swallowed too: nothing but this ends the wait for its answer.
+    Options::default()
+        .source("heartbeat_ms", "200")
+        .source("connect_timeout_ms", "500")
+        .source("response_timeout_ms", "3000")
+        .source("backoff_max_ms", "200")
 }
 
 /// A workload, a proxy before its server, and a subscriber that checks everything.

@@ -241,9 +241,17 @@ impl Tracker {
             }
             T::ROTATE => self.rotate(stream, &current.header, &Rotate::parse(body).map_err(corrupt)?),
             T::PREVIOUS_GTIDS => {
+                let set = previous_gtids::parse(body).map_err(corrupt)?;
+                let set = if set.is_empty() { ExecutedGtids::None } else { ExecutedGtids::Mysql(set) };
                 if self.may_learn_gtids(current) {
-                    let set = previous_gtids::parse(body).map_err(corrupt)?;
-                    self.learn_gtids(if set.is_empty() { ExecutedGtids::None } else { ExecutedGtids::Mysql(set) });
+                    self.learn_gtids(set);
+                } else if self.group.is_none() && !current.header.is_artificial() {
+                    // All of it lies before the place where we stand. At a start in the middle of commits the server
+                    // counts less as executed than it has written.
+                    self.position.gtids.merge(&set).map_err(|error| SourceError::BadPosition {
+                        position: place().to_string(),
+                        reason: error.to_string(),
+                    })?;
                 }
             }
             T::MARIADB_GTID_LIST => {

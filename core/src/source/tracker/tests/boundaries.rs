@@ -205,6 +205,26 @@ fn files_of_old_servers_are_said_to_be_old() {
 }
 
 #[test]
+fn what_a_start_did_not_count_is_found_in_the_next_file() {
+    let mut log = Log::mysql();
+    log.transaction(1, "t", &[0]);
+    log.transaction(1, "t", &[1]);
+    let (begin, offset) = (log.events.len(), log.offset);
+    log.transaction(1, "t", &[2]);
+    log.rotate("binlog.000002");
+    log.previous_gtids(3);
+    log.transaction(1, "t", &[9]);
+    // The second transaction was written, and not yet counted as executed.
+    let position = Position { gtids: executed(&format!("{UUID}:1")), offset, ..start() };
+    let mut tracker = tracker_at(position, config(HOLD_ALL));
+    let mut client = Client::default();
+    feed(&mut tracker, &[&log.events[..2], &log.events[begin..]].concat());
+    client.drain(&mut tracker).unwrap();
+    assert_eq!(client.rows(), ["t:2", "t:9"]);
+    assert_eq!(tracker.position().gtids, executed(&format!("{UUID}:1-4")));
+}
+
+#[test]
 fn an_incident_halts() {
     let mut log = Log::mysql();
     log.transaction(1, "t", &[1]);
