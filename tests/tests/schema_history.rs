@@ -291,6 +291,27 @@ fn a_held_table_stops_those_who_want_it_and_loses_nothing() {
 }
 
 #[test]
+fn a_damaged_history_takes_out_what_needs_it_until_a_repair_begins_a_new_one() {
+    let Some(mut scene) = Traceless::start(Options::default()) else { return };
+    scene.daemon.kill9().unwrap();
+    let file = scene.daemon.data_path().join("main/schema-history");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    scene.daemon.start_again().unwrap();
+    let mut follower = tail(&scene.daemon, &["--filter", "history.*"]);
+    std::thread::sleep(Duration::from_millis(500));
+    scene.session.run("INSERT INTO u VALUES (5)").unwrap();
+    scene.daemon.wait_for_log("the schema history cannot be used: damaged at byte", Duration::from_secs(20)).unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), bytes, "left alone");
+    assert!(scene.repair().contains("schema-history.damaged-1"));
+    assert_eq!(std::fs::read(file.with_file_name("schema-history.damaged-1")).unwrap(), bytes);
+    scene.session.run("INSERT INTO u VALUES (6); INSERT INTO t VALUES (7, 7, 7)").unwrap();
+    let came = rows(&mut follower, 2).unwrap();
+    assert_eq!(came, ["u: id=6", "t: id=7 v=7 w=7"], "{}", scene.daemon.log());
+}
+
+#[test]
 fn a_pattern_that_matches_nothing_is_told() {
     let Some(scene) = Traceless::start(Options::default()) else { return };
     let arguments = ["--from", &scene.begin, "--filter", "histori.*", "--filter", "history.u", "--idle-timeout", "5"];

@@ -203,3 +203,23 @@ impl TableDefinition {
         TableSchema { database: self.database.clone(), table: self.table.clone(), columns }
     }
 }
+
+#[cfg(test)]
+impl TableDefinition {
+    /// Table `d.TABLE` of INT columns, for tests.
+    pub fn of_integers(table: &str, unsigned: bool, columns: &[&str]) -> Self {
+        let column = |name: &&str| ColumnDefinition {
+            name: (*name).to_owned(),
+            defined_type: DefinedType::Integer { bytes: 4, unsigned },
+            primary_key: 0,
+            hidden: false,
+        };
+        Self {
+            database: "d".into(),
+            table: table.into(),
+            charset: "utf8mb4".into(),
+            kind: TableKind::Table,
+            columns: columns.iter().map(column).collect(),
+        }
+    }
+}

@@ -248,8 +248,8 @@ impl Hub {
             live.into_iter().filter(|view| self.views.get(view).is_some_and(View::is_started)).collect();
         let mut cursors = vec![0; outputs.len()];
         for part in &batch.transactions {
-            for view in &started {
-                self.hold_if_wanted(*view, part, now_us);
+            if !part.held_tables.is_empty() {
+                started.iter().for_each(|view| self.hold_if_wanted(*view, part, now_us));
             }
             self.push_part(&batch, part, outputs, &mut cursors, None);
             for view in &started {

@@ -222,7 +222,9 @@ impl SchemaHistory {
         }
         for Change { name, state, statement } in changes {
             let versions = self.tables.get(&name).map_or(&[][..], Vec::as_slice);
-            if versions.iter().any(|known| known.origin == origin && known.point.is_same(point)) {
+            let is_recorded = versions.iter().any(|known| known.origin == origin && known.point.is_same(point));
+            // That a statement dropped a table, or left it in doubt, is no news where nothing was known of it.
+            if is_recorded || origin == Origin::Ddl && versions.is_empty() && !matches!(state, TableAt::Known(_)) {
                 continue;
             }
             self.add(Entry::table(point.clone(), origin, name, state, statement));

@@ -1,5 +1,4 @@
 use super::*;
-use crate::catalog::{ColumnDefinition, DefinedType, TableKind};
 use crate::records::MemoryStore;
 use std::sync::Mutex;
 
@@ -53,19 +52,7 @@ fn name(table: &str) -> TableName {
 }
 
 fn table(table: &str, columns: &[&str]) -> TableDefinition {
-    let column = |name: &&str| ColumnDefinition {
-        name: (*name).to_owned(),
-        defined_type: DefinedType::Integer { bytes: 4, unsigned: false },
-        primary_key: 0,
-        hidden: false,
-    };
-    TableDefinition {
-        database: "d".into(),
-        table: table.into(),
-        charset: "utf8mb4".into(),
-        kind: TableKind::Table,
-        columns: columns.iter().map(column).collect(),
-    }
+    TableDefinition::of_integers(table, false, columns)
 }
 
 fn known(table_name: &str, columns: &[&str]) -> TableAt {

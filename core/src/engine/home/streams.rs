@@ -247,8 +247,10 @@ impl Home {
                 continue;
             }
             let moved = hub.adopt_tail(subscription);
-            let shared = hub.destination.clone();
-            self.tell_unmatched(id, &shared);
+            if self.connections.get(&id).is_some_and(|connection| connection.filter_check.is_some()) {
+                let shared = hub.destination.clone();
+                self.tell_unmatched(id, &shared);
+            }
             let Some(hub) = self.hubs.get_mut(destination) else { continue };
             if let Some(reason) = hub.held(subscription) {
                 self.fail(id, "table_held", &reason, false);

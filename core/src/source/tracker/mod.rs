@@ -418,6 +418,9 @@ impl Tracker {
             progress
         } else {
             let mut stream = std::mem::take(&mut self.stream);
+            if self.group.is_none() {
+                self.look_for_repairs(&mut stream);
+            }
             let progress = self.run(&mut stream, Purpose::Follow);
             self.stream = stream;
             progress

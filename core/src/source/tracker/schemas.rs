@@ -13,14 +13,12 @@ use millstream_codec::mysql::table_map::{ColumnTypeCode, TableMap};
 
 use super::dispatch::Current;
 use super::group::Shape;
-use super::maps::Route;
 use super::stream::Stream;
-use super::{Mode, Notice, QuarantinePolicy, Tracker};
+use super::{Mode, Notice, Tracker};
 use crate::catalog::{Effect, Outcome, ServerFacts, TableDefinition, TableState};
 use crate::history::{Change, Origin, TableAt, TableName};
 use crate::limits::STATEMENT_EXCERPT_CHARS;
 use crate::position::FilePosition;
-use crate::source::error::SourceError;
 use crate::source::statement::{DdlStatement, Session};
 use crate::tables::LogPoint;
 
@@ -205,12 +203,6 @@ impl Tracker {
         if *self.catalog.server() != facts {
             self.catalog.set_server(facts);
         }
-        let known_before: Vec<TableName> = statement
-            .tables
-            .iter()
-            .filter(|(database, table)| matches!(self.catalog.table(database, table), TableState::Known(_)))
-            .map(|(database, table)| self.catalog.key(database, table))
-            .collect();
         let Effect { changed, outcome } = self.catalog.apply(statement, session);
         if changed.is_empty() && outcome == Outcome::Harmless {
             return;
@@ -233,9 +225,8 @@ impl Tracker {
                 self.assumed.remove(&name);
                 self.read_ahead.remove(&name);
             }
-            // What follows from an assumption is none itself.
-            let is_news = matches!(state, TableAt::Known(_)) || known_before.contains(&name);
-            if is_news && !self.assumed.contains_key(&name) {
+            // What follows from an assumption is no knowledge.
+            if !self.assumed.contains_key(&name) {
                 changes.push(Change { name, state, statement: excerpt.clone() });
             }
         }
@@ -265,29 +256,6 @@ impl Tracker {
     /// A statement of its own, not inside a transaction of others.
     pub(super) fn is_standalone(&self) -> bool {
         self.group.as_ref().is_none_or(|group| matches!(group.shape, Shape::Announced | Shape::Single))
-    }
-
-    /// The table's rows cannot be read. By the policy of its pattern they are passed over, or hold up those who want
-    /// them, or stop the destination.
-    pub(super) fn quarantine(
-        &mut self,
-        name: &TableName,
-        position: &FilePosition,
-        reason: &str,
-    ) -> Result<Route, SourceError> {
-        let (database, table) = name.clone();
-        let policy = self.config.quarantine.of(&database, &table);
-        if policy == QuarantinePolicy::Fail {
-            let (position, reason) = (position.clone(), reason.to_owned());
-            return Err(SourceError::Table { database, table, position, reason });
-        }
-        if self.quarantined.insert(name.clone()) {
-            let key = self.catalog.key(&name.0, &name.1);
-            self.lock_tables().history_mut().note_quarantine(key, &self.position);
-            let (position, reason) = (position.clone(), reason.to_owned());
-            self.notice(Notice::TableQuarantined { database, table, position, reason });
-        }
-        Ok(Route::Quarantined { holds: policy == QuarantinePolicy::Hold })
     }
 
     /// What a file without column names can be shown as.

@@ -2,23 +2,11 @@
 
 use super::log::{Metadata, insert_body, table_map_body};
 use super::*;
-use crate::catalog::{ColumnDefinition, DefinedType, TableKind};
+use crate::catalog::DefinedType;
 use millstream_codec::mysql::event::EventType as T;
 
 fn schema(table: &str, columns: &[&str]) -> TableDefinition {
-    let column = |name: &&str| ColumnDefinition {
-        name: (*name).into(),
-        defined_type: DefinedType::Integer { bytes: 4, unsigned: true },
-        primary_key: 0,
-        hidden: false,
-    };
-    TableDefinition {
-        database: "d".into(),
-        table: table.into(),
-        charset: "utf8mb4".into(),
-        kind: TableKind::Table,
-        columns: columns.iter().map(column).collect(),
-    }
+    TableDefinition::of_integers(table, true, columns)
 }
 
 /// Answers every need from what `known` says, counting the questions.

@@ -4,24 +4,11 @@ use millstream_codec::mysql::event::EventType as T;
 
 use super::log::{Metadata, table_map_body};
 use super::*;
-use crate::catalog::{ColumnDefinition, DefinedType, TableKind};
 use crate::engine::batch::SourceBatch;
 use crate::history::Snapshot;
 
 fn table(table: &str, columns: &[&str]) -> TableDefinition {
-    let column = |name: &&str| ColumnDefinition {
-        name: (*name).to_owned(),
-        defined_type: DefinedType::Integer { bytes: 4, unsigned: false },
-        primary_key: 0,
-        hidden: false,
-    };
-    TableDefinition {
-        database: "d".into(),
-        table: table.into(),
-        charset: "utf8mb4".into(),
-        kind: TableKind::Table,
-        columns: columns.iter().map(column).collect(),
-    }
+    TableDefinition::of_integers(table, false, columns)
 }
 
 /// One row of so many INT columns.
@@ -125,6 +112,23 @@ fn ddl_is_followed_and_a_resume_sees_the_columns_of_its_place() {
     row(&mut more, 10, "t", 3);
     end.read(&more.events, &[]).unwrap();
     assert_eq!((end.seen(), end.asked.len()), (vec!["_t_del(id,b)".to_owned(), "t(id,b,c)".to_owned()], 0));
+}
+
+#[test]
+fn a_statement_that_may_have_changed_anything_leaves_every_table_in_doubt_also_for_later_readers() {
+    let tables = tables();
+    snapshot_at(&tables, &start(), &[table("t", &["a"]), table("u", &["x"])]);
+    let mut log = Log::mysql();
+    row(&mut log, 1, "t", 1);
+    log.statement("FROBNICATE EVERYTHING");
+    let behind = Position { offset: log.offset, ..start() };
+    row(&mut log, 2, "t", 1);
+    let now = [table("t", &["b"])];
+    let mut first = Reader::new(&tables, start(), config(HOLD_ALL));
+    first.read(&log.events, &now).unwrap();
+    assert_eq!((first.seen(), first.asked.len()), (vec!["t(a)".to_owned(), "t(b)".to_owned()], 1));
+    let found = tables.lock().unwrap().history().table_at(&("d".into(), "u".into()), &behind).unwrap();
+    assert!(matches!(found.state, crate::history::TableAt::Doubtful(_)), "{found:?}");
 }
 
 #[test]
