@@ -177,9 +177,12 @@ impl SchemaHistory {
                         return Err(format!("it belongs to the destination '{destination}'"));
                     }
                     Entry::Begin { .. } => is_first = false,
-                    _ if is_first => return Err(at("it does not begin with its format")),
+                    _ if is_first => break,
                     entry => self.apply(entry),
                 }
+            }
+            if is_first {
+                return Err(at("it does not begin with its format"));
             }
         }
         let whole = frames.offset();

@@ -219,6 +219,18 @@ fn a_file_of_another_destination_or_format_is_refused() {
 }
 
 #[test]
+fn a_file_whose_first_frame_says_nothing_is_damaged() {
+    let store = Shared::default();
+    let bytes = records::frame(b"[]").unwrap();
+    store.set(bytes.clone());
+    let mut history = open(&store);
+    assert!(history.damage().unwrap().contains("does not begin with its format"), "{:?}", history.damage());
+    history.snapshot(&at(100), snapshot(&[table("t", &["a"])]));
+    history.commit().unwrap();
+    assert_eq!(store.0.lock().unwrap().0.bytes, bytes, "damage is left alone");
+}
+
+#[test]
 fn the_file_is_bounded_and_keeps_the_newest() {
     let store = Shared::default();
     let mut history = open(&store);

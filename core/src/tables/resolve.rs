@@ -1,6 +1,6 @@
 //! Table versions, made once and shared.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use millstream_codec::mysql::schema::{ColumnFormat, ColumnSchema, TableSchema};
@@ -21,6 +21,9 @@ use crate::records::{MemoryStore, RecordStore};
 pub enum TableError {
     #[error("all 65,535 ordinals of the table are used up; deliver it under another name, or to a new destination")]
     OrdinalsUsedUp,
+    /// No server has such a table: what describes it is damaged.
+    #[error("two of its columns are named '{0}'")]
+    DuplicateColumn(String),
     #[error(transparent)]
     Layout(#[from] LayoutError),
     #[error("its rows cannot be encoded: {0}")]
@@ -97,7 +100,7 @@ impl Tables {
         formats: Vec<ColumnFormat>,
         position: &Position,
     ) -> Result<Arc<TableVersion>, TableError> {
-        let assignment = self.registry.assign(&schema, position).map_err(|_| TableError::OrdinalsUsedUp)?;
+        let assignment = self.assign(&schema, position)?;
         let key = (schema.database.clone(), schema.table.clone());
         let same = |known: &&Arc<TableVersion>| {
             known.ordinals == assignment.ordinals
@@ -126,13 +129,22 @@ impl Tables {
         Ok(version)
     }
 
+    fn assign(&mut self, schema: &TableSchema, position: &Position) -> Result<Assignment, TableError> {
+        let mut names = HashSet::with_capacity(schema.columns.len());
+        // Ordinals go by name: two columns of one name would be delivered as one.
+        if let Some(column) = schema.columns.iter().find(|column| !names.insert(&column.name)) {
+            return Err(TableError::DuplicateColumn(column.name.clone()));
+        }
+        self.registry.assign(schema, position).map_err(|_| TableError::OrdinalsUsedUp)
+    }
+
     /// The layout that a table has by `information_schema`, for those who ask before its first row passes. Its ordinals
     /// are given, and made durable, as a reader at `position` would.
     ///
     /// # Errors
     /// [`TableError`]; [`RegistryError`] as its text.
     pub fn preview(&mut self, schema: &TableSchema, position: &Position) -> Result<Layout, String> {
-        let assignment = self.registry.assign(schema, position).map_err(|_| TableError::OrdinalsUsedUp.to_string())?;
+        let assignment = self.assign(schema, position).map_err(|error| error.to_string())?;
         self.commit().map_err(|error| error.to_string())?;
         let columns: Vec<(&ColumnSchema, u16)> =
             schema.columns.iter().zip(assignment.ordinals.iter().copied()).collect();

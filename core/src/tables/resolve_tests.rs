@@ -50,6 +50,15 @@ fn the_newest_is_the_one_farthest_in_the_log() {
 }
 
 #[test]
+fn a_table_map_with_one_name_twice_is_refused() {
+    let mut tables = tables();
+    let error = tables.resolve(schema("t", &["id", "n", "id"]), formats(3), &at(1)).unwrap_err();
+    assert_eq!(error.to_string(), "two of its columns are named 'id'");
+    assert!(tables.preview(&schema("t", &["n", "n"]), &at(1)).is_err());
+    assert!(!tables.commit().unwrap(), "nothing was given to it");
+}
+
+#[test]
 fn projections_are_made_once() {
     let mut tables = tables();
     let version = tables.resolve(schema("t", &["id", "n"]), formats(2), &at(1)).unwrap();
