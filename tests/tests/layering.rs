@@ -1,7 +1,7 @@
 //! Which crate may know which: the arrows of docs/ARCHITECTURE.md, held against what cargo says.
 //!
 //! `codec <- core <- {io, control} <- server` and `codec <- client <- cli`; the command line reads files through core
-//! too. Nothing imports the tests or the benchmarks.
+//! too. Nothing but the laboratory imports the tests or the benchmarks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -21,6 +21,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("millstream-bench", &["millstream-codec", "millstream-core", "millstream-client"]),
     ("millstream-tests", &["millstream-codec", "millstream-core", "millstream-client"]),
     ("millstream-fuzz", &["millstream-codec", "millstream-core"]),
+    (
+        "millstream-lab",
+        &["millstream-codec", "millstream-core", "millstream-client", "millstream-bench", "millstream-tests"],
+    ),
     ("millstream-typed-client", &["millstream-client"]),
 ];
 

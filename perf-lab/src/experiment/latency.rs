@@ -1,0 +1,86 @@
+//! From commit to client, open loop: transactions of one row are offered at a stated rate, whatever the subject does.
+
+use super::Settings;
+use crate::recording::Studio;
+use crate::replay::Pace;
+use crate::report::{Collector, Report};
+use crate::run::{Plan, Run, Subject, peers, run as measure, version};
+use crate::stats::percentile;
+use crate::workload::workload;
+
+const PARKING: Subject = Subject::Millstream { label: "millstream", engine: &[("worker_cores", "[1]")] };
+const SPINNING: Subject = Subject::Millstream {
+    label: "millstream, spinning",
+    engine: &[("worker_cores", "[1]"), ("spin_before_sleep_us", "1000000")],
+};
+const RATES: [u64; 3] = [1_000, 10_000, 50_000];
+const SECONDS: [u64; 2] = [3, 8];
+
+pub fn run(settings: &Settings) -> anyhow::Result<Report> {
+    let oltp = workload("oltp");
+    let studio = Studio::open(settings.size, &[oltp])?;
+    let recording = studio.recording(oltp)?;
+    let mut report = Report::new("latency");
+    report.note("from the moment a transaction was due and written to the replica's socket to the moment the client had it; time in which the subject did not read counts; the first fifth is left out");
+    let mut subjects = vec![Subject::Bare, PARKING, SPINNING, Subject::MysqlAsync];
+    if settings.peers {
+        let (found, missing) = peers();
+        missing.into_iter().for_each(|line| report.note(line));
+        for peer in &found {
+            if let Subject::Peer { program, .. } = peer {
+                report.note(version(program));
+            }
+        }
+        subjects.extend(found);
+    }
+    let mut collector = Collector::default();
+    for rate in RATES {
+        let seconds = SECONDS[usize::from(!settings.is_quick())];
+        let count = (rate * seconds).min(recording.transactions);
+        let plan = Plan { rows: count, transactions: count, ..Plan::of(&recording, Pace::PerSecond(rate as f64)) };
+        let mut failed: Vec<String> = Vec::new();
+        for _ in 0..settings.runs {
+            for subject in &subjects {
+                // A JVM's start costs more than its run: three runs of a peer have to do.
+                if failed.iter().any(|name| name == subject.label()) {
+                    continue;
+                }
+                match measure(subject, &studio, &recording, &plan) {
+                    Ok(run) => add(&mut collector, subject.label(), rate, &run),
+                    Err(error) if matches!(subject, Subject::Peer { .. } | Subject::MysqlAsync) => {
+                        report.note(format!("{} at {rate}/s: {error:#}", subject.label()));
+                        failed.push(subject.label().to_owned());
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    report.rows = collector.rows();
+    for rate in RATES {
+        for part in ["p50", "p99"] {
+            let metric = format!("{rate}/s {part}");
+            for ours in [&PARKING, &SPINNING] {
+                let name = format!("{metric}: {} over the floor", ours.label());
+                report.divide(&name, &metric, ours.label(), Subject::Bare.label());
+            }
+            for subject in &subjects[3..] {
+                let name = format!("{metric}: {} over millstream", subject.label());
+                report.divide(&name, &metric, subject.label(), PARKING.label());
+            }
+        }
+    }
+    Ok(report)
+}
+
+fn add(collector: &mut Collector, subject: &str, rate: u64, run: &Run) {
+    let skipped = run.stamps.len() / 5;
+    let pairs = run.stamps.iter().zip(&run.offered.offered_ns).skip(skipped);
+    let mut latencies: Vec<u64> = pairs.map(|(arrived, offered)| arrived.saturating_sub(*offered)).collect();
+    latencies.sort_unstable();
+    for (name, part) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
+        collector.add(subject, &format!("{rate}/s {name}"), "us", percentile(&latencies, part) as f64 / 1e3);
+    }
+    let cores = run.usage.cpu_ns(run.go_ns, run.done_ns) / (run.done_ns - run.go_ns) as f64;
+    collector.add(subject, &format!("{rate}/s cores used"), "cores", cores);
+}

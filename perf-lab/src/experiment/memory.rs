@@ -1,0 +1,102 @@
+//! Resident bytes: idle, with a client that does not read, with many subscriptions, through a huge transaction.
+
+use std::time::Duration;
+
+use super::Settings;
+use crate::process::resident_bytes;
+use crate::recording::{Recording, Studio};
+use crate::replay::{Pace, Replayer};
+use crate::report::{Collector, Report};
+use crate::run::{Plan, Process, Subject, peers, run as measure, start_millstreamd, stream_command, version};
+use crate::workload::workload;
+
+const OURS: &str = "millstreamd";
+const ENGINE: [(&str, &str); 3] = [("worker_cores", "[1]"), ("connections_max", "2048"), ("hold_bytes_max", "\"64 MiB\"")];
+const MIB: f64 = (1 << 20) as f64;
+/// Long enough for a JVM to come to rest.
+const IDLE: Duration = Duration::from_secs(5);
+
+pub fn run(settings: &Settings) -> anyhow::Result<Report> {
+    let (bulk, huge) = (workload("bulk"), workload("huge"));
+    let studio = Studio::open(settings.size, &[bulk, huge])?;
+    let mut report = Report::new("memory");
+    let mut collector = Collector::default();
+    let subscriptions = if settings.is_quick() { 100 } else { 1000 };
+    let (bulk, huge) = (studio.recording(bulk)?, studio.recording(huge)?);
+    report.note(format!("a stopped client: {:.0} MB of rows pass it; a huge transaction: {:.0} MB", megabytes(&bulk), megabytes(&huge)));
+    let (found, missing) = if settings.peers { peers() } else { (Vec::new(), Vec::new()) };
+    missing.into_iter().for_each(|line| report.note(line));
+    for run in 0..settings.runs {
+        let idle = ours(&studio, &bulk, 1, false)?;
+        collector.add(OURS, "idle, one client", "MiB", idle);
+        let stopped = ours(&studio, &bulk, 1, true)?;
+        collector.add(OURS, "a stopped client", "MiB", stopped);
+        let many = ours(&studio, &bulk, subscriptions, false)?;
+        collector.add(OURS, &format!("{subscriptions} idle clients"), "MiB", many);
+        let subject = Subject::Millstream { label: OURS, engine: &[("worker_cores", "[1]")] };
+        let plan = Plan { server_only: true, ..Plan::of(&huge, Pace::Full) };
+        let usage = measure(&subject, &studio, &huge, &plan)?.usage;
+        collector.add(OURS, "a huge transaction", "MiB", usage.resident_bytes_max() as f64 / MIB);
+        // A JVM needs seconds to start; its memory hardly varies.
+        if run < 2 {
+            for peer in &found {
+                let Subject::Peer { name, program } = peer else { continue };
+                report.note(version(program));
+                match idle_peer(program, &studio, &bulk) {
+                    Ok(mib) => collector.add(name, "idle, one client", "MiB", mib),
+                    Err(error) => report.note(format!("{name}: {error:#}")),
+                }
+            }
+        }
+    }
+    report.rows = collector.rows();
+    for peer in &found {
+        report.divide(&format!("idle: millstreamd over {}", peer.label()), "idle, one client", OURS, peer.label());
+    }
+    Ok(report)
+}
+
+fn megabytes(recording: &Recording) -> f64 {
+    recording.log.recorded().len() as f64 / 1e6
+}
+
+/// The most that the server had, in MiB; with `stopped` the recording passes a client that does not read.
+fn ours(studio: &Studio, recording: &Recording, subscriptions: usize, stopped: bool) -> anyhow::Result<f64> {
+    let replayer = Replayer::start(studio.server.address().parse()?, recording.log.clone(), Pace::Full, None)?;
+    let daemon = start_millstreamd(replayer.address, &ENGINE)?;
+    let mut command = Process::own_command(None)?;
+    command.args(["subject", "sink"]);
+    let plan = Plan { rows: 0, ..Plan::of(recording, Pace::Full) };
+    stream_command(&mut command, daemon.listen, recording, &plan, None);
+    command.args(["--subscriptions", &subscriptions.to_string()]);
+    if stopped {
+        command.arg("--stopped");
+    }
+    let mut sink = Process::start(command)?;
+    sink.wait_for("ready", Duration::from_secs(60))?;
+    if stopped {
+        replayer.go();
+    }
+    let mut most = 0;
+    for _ in 0..20 {
+        std::thread::sleep(IDLE / 20);
+        most = most.max(resident_bytes(daemon.pid()).unwrap_or(0));
+    }
+    Ok(most as f64 / MIB)
+}
+
+fn idle_peer(program: &std::path::Path, studio: &Studio, recording: &Recording) -> anyhow::Result<f64> {
+    let replayer = Replayer::start(studio.server.address().parse()?, recording.log.clone(), Pace::Full, None)?;
+    let mut command = millstream_tests::harness::bound_command(program);
+    command.arg("stream");
+    let plan = Plan { rows: 0, ..Plan::of(recording, Pace::Full) };
+    stream_command(&mut command, replayer.address, recording, &plan, None);
+    let process = Process::start(command)?;
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    while replayer.dumps() == 0 && std::time::Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    anyhow::ensure!(replayer.dumps() > 0, "it did not ask for the binlog within a minute");
+    std::thread::sleep(IDLE);
+    Ok(resident_bytes(process.pid()).unwrap_or(0) as f64 / MIB)
+}

@@ -1,0 +1,83 @@
+//! As fast as it goes: from the source's socket to a client's hands, one subscription.
+
+use super::Settings;
+use crate::recording::Studio;
+use crate::replay::Pace;
+use crate::report::{Collector, Report};
+use crate::run::{Plan, Run, Subject, peers, run as measure, version};
+use crate::workload::{Workload, workload};
+
+pub const ONE_CORE: Subject = Subject::Millstream { label: "millstream, 1 core", engine: &[("worker_cores", "[1]")] };
+pub const TWO_CORES: Subject =
+    Subject::Millstream { label: "millstream, 2 cores", engine: &[("source_core", "0"), ("worker_cores", "[1]")] };
+
+pub fn run(settings: &Settings) -> anyhow::Result<Report> {
+    let workloads: [&'static Workload; 2] = [workload("oltp"), workload("bulk")];
+    let studio = Studio::open(settings.size, &workloads)?;
+    let mut report = Report::new("throughput");
+    report.note("rates of the second half of the recording, so that every subject is warm; cores used: processor time of all its processes, client included");
+    let mut subjects = vec![Subject::Bare, ONE_CORE, TWO_CORES, Subject::MysqlAsync];
+    if settings.peers {
+        let (found, missing) = peers();
+        missing.into_iter().for_each(|line| report.note(line));
+        for peer in &found {
+            if let Subject::Peer { program, .. } = peer {
+                report.note(version(program));
+            }
+        }
+        subjects.extend(found);
+    }
+    let mut collector = Collector::default();
+    for workload in workloads {
+        let recording = studio.recording(workload)?;
+        report.note(format!("{}: {}; {} rows", workload.name, workload.about, recording.rows));
+        let plan = Plan::of(&recording, Pace::Full);
+        let mut failed: Vec<String> = Vec::new();
+        for _ in 0..settings.runs {
+            for subject in &subjects {
+                if failed.iter().any(|name| name == subject.label()) {
+                    continue;
+                }
+                match measure(subject, &studio, &recording, &plan) {
+                    Ok(run) => add(&mut collector, subject.label(), workload, &run, recording.log.recorded().len()),
+                    Err(error) if matches!(subject, Subject::Peer { .. } | Subject::MysqlAsync) => {
+                        report.note(format!("{} on {}: {error:#}", subject.label(), workload.name));
+                        failed.push(subject.label().to_owned());
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    report.rows = collector.rows();
+    for workload in workloads {
+        let [rate, per_core] = metrics(workload).map(|(metric, _)| metric);
+        for ours in [&ONE_CORE, &TWO_CORES] {
+            let label = ours.label();
+            report.divide(&format!("{}: {label} over the floor", workload.name), &rate, label, Subject::Bare.label());
+            for subject in &subjects[3..] {
+                let name = format!("{}: {label} over {}, per core used", workload.name, subject.label());
+                report.divide(&name, &per_core, label, subject.label());
+            }
+        }
+    }
+    Ok(report)
+}
+
+fn metrics(workload: &Workload) -> [(String, &'static str); 2] {
+    [(format!("{} rows", workload.name), "rows/s"), (format!("{} rows per core used", workload.name), "rows/s")]
+}
+
+fn add(collector: &mut Collector, subject: &str, workload: &Workload, run: &Run, bytes: usize) {
+    let count = run.stamps.len();
+    let (Some(first), Some(last)) = (run.stamps.get(count / 2), run.stamps.last()) else { return };
+    let seconds = (last - first) as f64 / 1e9;
+    let part = (count - 1 - count / 2) as f64 / count as f64;
+    let rows = workload.rows_each as f64 * (count - 1 - count / 2) as f64;
+    let cores = run.usage.cpu_ns(*first, *last) / (last - first) as f64;
+    let [(rate, unit), (per_core, per_core_unit)] = metrics(workload);
+    collector.add(subject, &rate, unit, rows / seconds);
+    collector.add(subject, &format!("{} bytes", workload.name), "MB/s", part * bytes as f64 / 1e6 / seconds);
+    collector.add(subject, &format!("{} cores used", workload.name), "cores", cores);
+    collector.add(subject, &per_core, per_core_unit, rows / seconds / cores);
+}

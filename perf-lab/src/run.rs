@@ -1,0 +1,339 @@
+//! One run of one streaming subject: replayer, processes, what they said and what they used.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use millstream_tests::harness::{Millstreamd, Options, bound_command, repository, spawn_bound};
+
+use crate::clock::now_ns;
+use crate::process::{Usage, Watch};
+use crate::recording::{Recording, Studio};
+use crate::replay::{Offered, Pace, Replayer};
+
+/// The replayer's core. Subjects that can be told so keep off it where there is another.
+pub const REPLAY_CORE: usize = 0;
+const SETTLE: Duration = Duration::from_millis(300);
+const READY_MAX: Duration = Duration::from_secs(60);
+const RUN_MAX: Duration = Duration::from_secs(240);
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// A socket that reads the dump and drops it.
+    Bare,
+    /// The crate's binlog stream.
+    MysqlAsync,
+    /// `millstreamd` and a client, each a process.
+    Millstream { label: &'static str, engine: &'static [(&'static str, &'static str)] },
+    /// A program under `perf-lab/peers`.
+    Peer { name: String, program: PathBuf },
+}
+
+impl Subject {
+    pub fn label(&self) -> &str {
+        match self {
+            Subject::Bare => "bare socket (floor)",
+            Subject::MysqlAsync => "mysql_async",
+            Subject::Millstream { label, .. } => label,
+            Subject::Peer { name, .. } => name,
+        }
+    }
+}
+
+/// What one run gave.
+pub struct Run {
+    pub go_ns: u64,
+    pub done_ns: u64,
+    /// When each transaction was in the client's hands.
+    pub stamps: Vec<u64>,
+    pub usage: Usage,
+    pub offered: Offered,
+}
+
+/// What a run does beside the subject.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub pace: Pace,
+    pub rows: u64,
+    pub transactions: u64,
+    pub subscriptions: usize,
+    pub different_filters: bool,
+    /// Only the server's process is watched.
+    pub server_only: bool,
+}
+
+impl Plan {
+    pub fn of(recording: &Recording, pace: Pace) -> Self {
+        Self {
+            pace,
+            rows: recording.rows,
+            transactions: recording.transactions,
+            subscriptions: 1,
+            different_filters: false,
+            server_only: false,
+        }
+    }
+}
+
+/// # Errors
+/// The subject did not deliver everything in time; what it said is in the error.
+pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Plan) -> anyhow::Result<Run> {
+    let upstream: SocketAddr = studio.server.address().parse()?;
+    let replayer = Replayer::start(upstream, recording.log.clone(), plan.pace, Some(REPLAY_CORE))?;
+    let stamps_folder = tempfile::tempdir()?;
+    let stamps = stamps_folder.path().join("stamps");
+    let (pids, mut process, _daemon) = match subject {
+        Subject::Bare => {
+            let bytes = replayer.stream_bytes()?;
+            let plan = Plan { rows: bytes, ..*plan };
+            let process = Process::own("bare", replayer.bare_address, recording, &plan, &stamps, Some(1))?;
+            (vec![process.pid()], process, None)
+        }
+        Subject::MysqlAsync => {
+            let process = Process::own("mysql_async", replayer.address, recording, plan, &stamps, None)?;
+            (vec![process.pid()], process, None)
+        }
+        Subject::Millstream { engine, .. } => {
+            let daemon = start_millstreamd(replayer.address, engine)?;
+            let process = Process::own("sink", daemon.listen, recording, plan, &stamps, None)?;
+            let mut pids = vec![daemon.pid()];
+            pids.extend((!plan.server_only).then_some(process.pid()));
+            (pids, process, Some(daemon))
+        }
+        Subject::Peer { program, .. } => {
+            let mut command = bound_command(program);
+            command.arg("stream");
+            stream_command(&mut command, replayer.address, recording, plan, Some(&stamps));
+            let process = Process::start(command)?;
+            (vec![process.pid()], process, None)
+        }
+    };
+    if !matches!(subject, Subject::Peer { .. }) {
+        process.wait_for("ready", READY_MAX)?;
+    }
+    let until = Instant::now() + READY_MAX;
+    while replayer.dumps() == 0 {
+        process.check()?;
+        ensure!(Instant::now() < until, "{} did not ask for the binlog within {READY_MAX:?}", subject.label());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(SETTLE);
+    let watch = Watch::start(pids);
+    std::thread::sleep(Duration::from_millis(40));
+    let go_ns = replayer.go();
+    let done = process.wait_for("done", RUN_MAX);
+    let usage = watch.stop();
+    let done = done.with_context(|| subject.label().to_owned())?;
+    let done_ns = done["ns"].as_u64().context("when it was done")?;
+    process.finish()?;
+    let stamps = read_stamps(&stamps)?;
+    let stamps = match subject {
+        Subject::Bare => arrivals(&stamps, &replayer.ends()?),
+        _ => stamps,
+    };
+    Ok(Run { go_ns, done_ns, stamps, usage, offered: replayer.offered() })
+}
+
+pub fn start_millstreamd(source: SocketAddr, engine: &[(&str, &str)]) -> anyhow::Result<Millstreamd> {
+    let options = engine.iter().fold(Options::default(), |options, (key, value)| options.engine(key, value));
+    Millstreamd::start_at(&source.to_string(), options)
+}
+
+/// When each transaction's last byte was read, from pairs of (bytes so far, when).
+fn arrivals(reads: &[u64], ends: &[u64]) -> Vec<u64> {
+    let mut reads = reads.chunks_exact(2).peekable();
+    let mut stamps = Vec::with_capacity(ends.len());
+    for end in ends {
+        while reads.next_if(|read| read[0] < *end).is_some() {}
+        if let Some(read) = reads.peek() {
+            stamps.push(read[1]);
+        }
+    }
+    stamps
+}
+
+fn read_stamps(path: &Path) -> anyhow::Result<Vec<u64>> {
+    let bytes = std::fs::read(path).context("the stamps of the subject")?;
+    Ok(bytes.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().unwrap_or_default())).collect())
+}
+
+/// What every streaming subject is told.
+pub fn stream_command(
+    command: &mut Command,
+    address: SocketAddr,
+    recording: &Recording,
+    plan: &Plan,
+    stamps: Option<&Path>,
+) {
+    let pairs = [
+        ("--host", address.ip().to_string()),
+        ("--port", address.port().to_string()),
+        ("--user", "cdc".to_owned()),
+        ("--password", "cdc".to_owned()),
+        ("--file", recording.log.name.clone()),
+        ("--position", recording.log.start().to_string()),
+        ("--server-id", "4242".to_owned()),
+        ("--database", crate::workload::DATABASE.to_owned()),
+        ("--rows", plan.rows.to_string()),
+        ("--transactions", plan.transactions.to_string()),
+    ];
+    for (flag, value) in pairs {
+        command.arg(flag).arg(value);
+    }
+    if let Some(stamps) = stamps {
+        command.arg("--stamps").arg(stamps);
+    }
+}
+
+/// A subject's process and what it says.
+pub struct Process {
+    child: Child,
+    lines: Receiver<serde_json::Value>,
+    errors: Receiver<String>,
+}
+
+impl Process {
+    /// A subject of this program, on a core of its own if told so.
+    fn own(
+        name: &str,
+        address: SocketAddr,
+        recording: &Recording,
+        plan: &Plan,
+        stamps: &Path,
+        core: Option<usize>,
+    ) -> anyhow::Result<Self> {
+        let mut command = Self::own_command(core)?;
+        command.arg("subject").arg(name);
+        stream_command(&mut command, address, recording, plan, Some(stamps));
+        command.arg("--subscriptions").arg(plan.subscriptions.to_string());
+        command.arg("--filters").arg(if plan.different_filters { "different" } else { "same" });
+        Self::start(command)
+    }
+
+    pub fn own_command(core: Option<usize>) -> anyhow::Result<Command> {
+        let own = std::env::current_exe()?;
+        let has_core = core.is_some_and(|core| std::thread::available_parallelism().is_ok_and(|cores| core < cores.get()));
+        Ok(match core.filter(|_| has_core) {
+            Some(core) => {
+                let mut command = bound_command(Path::new("/usr/bin/taskset"));
+                command.args(["-c", &core.to_string()]).arg(own);
+                command
+            }
+            None => bound_command(&own),
+        })
+    }
+
+    pub fn start(mut command: Command) -> anyhow::Result<Self> {
+        command.current_dir(repository()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn_bound(command).context("starting a subject")?;
+        let (send, lines) = channel();
+        let out = child.stdout.take().context("its output")?;
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if let Ok(value) = serde_json::from_str(&line) {
+                    let _ = send.send(value);
+                }
+            }
+        });
+        let (send, errors) = channel();
+        let err = child.stderr.take().context("its errors")?;
+        std::thread::spawn(move || {
+            for line in BufReader::new(err).lines().map_while(Result::ok) {
+                let _ = send.send(line);
+            }
+        });
+        Ok(Self { child, lines, errors })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line with this event; others are passed over.
+    ///
+    /// # Errors
+    /// The process ended, or did not say so in time.
+    pub fn wait_for(&mut self, event: &str, within: Duration) -> anyhow::Result<serde_json::Value> {
+        let until = Instant::now() + within;
+        loop {
+            match self.lines.recv_timeout(Duration::from_millis(100)) {
+                Ok(line) if line["event"] == event => return Ok(line),
+                Ok(line) if line["event"] == "timeout" => bail!("it gave up: {line}"),
+                Ok(_) => {}
+                Err(_) => self.check()?,
+            }
+            ensure!(Instant::now() < until, "no '{event}' within {within:?}: {}", self.complaints());
+        }
+    }
+
+    fn check(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait()?
+            && !status.success()
+        {
+            bail!("it ended with {status}: {}", self.complaints());
+        }
+        Ok(())
+    }
+
+    fn complaints(&self) -> String {
+        let lines: Vec<String> = self.errors.try_iter().collect();
+        lines[lines.len().saturating_sub(12)..].join(" | ")
+    }
+
+    /// Waits for its end; a subject that stays is ended.
+    fn finish(&mut self) -> anyhow::Result<()> {
+        let until = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < until {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bail!("it said that it was done and did not end")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The peers whose programs are built; for the others why not.
+pub fn peers() -> (Vec<Subject>, Vec<String>) {
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for name in ["canal", "debezium", "go-mysql"] {
+        let folder = repository().join("perf-lab/peers").join(name);
+        let began = now_ns();
+        let built = Command::new(folder.join("build")).stdin(Stdio::null()).output();
+        match built {
+            Ok(output) if output.status.success() => {
+                found.push(Subject::Peer { name: name.to_owned(), program: folder.join("run") });
+                if now_ns() - began > 5_000_000_000 {
+                    eprintln!("lab: {name} was built");
+                }
+            }
+            Ok(output) => {
+                let reason = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("unknown").to_owned();
+                missing.push(format!("{name} could not be built here: {reason}"));
+            }
+            Err(error) => missing.push(format!("{name} could not be built here: {error}")),
+        }
+    }
+    (found, missing)
+}
+
+/// What a peer says of itself: name, version, settings.
+pub fn version(program: &Path) -> String {
+    let output = Command::new(program).arg("version").stdin(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let value: serde_json::Value = serde_json::from_str(text.trim()).unwrap_or_default();
+    let field = |name: &str| value[name].as_str().unwrap_or("?").to_owned();
+    format!("{} {}: {}", field("name"), field("version"), field("settings"))
+}
