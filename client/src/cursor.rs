@@ -1,10 +1,11 @@
 //! Where a reader stands, kept up with every transaction, and the resume token made of it.
 //!
 //! The base comes with `Subscribed` (and whenever the server says that nothing is outstanding); each commit adds its
-//! GTIDs and its end. A snapshot shares what is large: the GTID set is copied only while a snapshot of it is held.
+//! GTIDs and its end. Every transaction has a snapshot. It shares what is large: the GTID set as it was some commits ago,
+//! and what those commits added; it becomes a set of its own only when somebody asks for it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_codec::mysql::gtid::{ExecutedGtids, Gtid};
 use millstream_codec::wire::position::{OpenXa, Position, ResumeToken};
@@ -43,13 +44,98 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Commits that share one copy of the GTID set. More: fewer copies, and more to add up for a token.
+const COMMITS_A_COPY: usize = 256;
+
+/// What one commit adds to the executed set.
+#[derive(Debug, Clone)]
+enum Added {
+    Nothing,
+    Gtid(Gtid),
+    Set(ExecutedGtids),
+}
+
+impl Added {
+    fn parse(gtid: &str, delta: &str) -> Result<Self, String> {
+        match (gtid, delta) {
+            ("", "") => Ok(Added::Nothing),
+            (gtid, "") => Ok(Added::Gtid(gtid.parse().map_err(invalid)?)),
+            (_, delta) => Ok(Added::Set(delta.parse().map_err(invalid)?)),
+        }
+    }
+
+    fn add_to(&self, executed: &mut ExecutedGtids) -> Result<(), String> {
+        match self {
+            Added::Nothing => Ok(()),
+            Added::Gtid(gtid) => executed.add(gtid).map_err(invalid),
+            // In the binlog's order the later one counts, even where its number is lower (gtid_strict_mode=OFF).
+            Added::Set(ExecutedGtids::Mariadb(state)) => {
+                state.iter().try_for_each(|gtid| executed.add(&Gtid::Mariadb(*gtid))).map_err(invalid)
+            }
+            Added::Set(delta) => executed.merge(delta).map_err(invalid),
+        }
+    }
+}
+
+/// A copy of the GTID set, and what was added to it since, oldest first.
+#[derive(Debug)]
+struct Log {
+    base: ExecutedGtids,
+    added: Mutex<Vec<Added>>,
+}
+
+impl Log {
+    fn new(base: ExecutedGtids) -> Arc<Self> {
+        Arc::new(Self { base, added: Mutex::default() })
+    }
+
+    fn added(&self) -> MutexGuard<'_, Vec<Added>> {
+        // Nothing panics while it is held.
+        self.added.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// See the module's page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Cursor {
+    at: Snapshot,
+    executed: ExecutedGtids,
+}
+
+/// A cursor as it was behind one transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
     incarnation: Arc<str>,
     place: FilePosition,
-    executed: Arc<ExecutedGtids>,
+    log: Arc<Log>,
+    /// So many of the log's commits are behind it.
+    commits: usize,
     open_xa: Arc<[OpenXa]>,
+}
+
+impl Snapshot {
+    pub fn incarnation(&self) -> &str {
+        &self.incarnation
+    }
+
+    pub fn to_position(&self) -> Position {
+        let mut executed = self.log.base.clone();
+        for added in self.log.added().iter().take(self.commits) {
+            // It was added to the cursor's own set without an error.
+            let _ = added.add_to(&mut executed);
+        }
+        Position {
+            incarnation: self.incarnation.to_string(),
+            file: self.place.file.to_string(),
+            offset: self.place.offset,
+            gtid_set: executed.to_string(),
+            open_xa: self.open_xa.to_vec(),
+        }
+    }
+
+    pub fn to_token(&self, destination: &str) -> Token {
+        Token(ResumeToken { destination: destination.to_owned(), position: self.to_position() }.encode())
+    }
 }
 
 impl Cursor {
@@ -57,16 +143,23 @@ impl Cursor {
     /// Says what is wrong with the server's GTID set.
     pub fn new(position: &Position) -> Result<Self, String> {
         let executed = position.gtid_set.parse::<ExecutedGtids>().map_err(|error| error.to_string())?;
-        Ok(Self {
+        let at = Snapshot {
             incarnation: position.incarnation.as_str().into(),
             place: FilePosition { file: position.file.as_str().into(), offset: position.offset },
-            executed: Arc::new(executed),
+            log: Log::new(executed.clone()),
+            commits: 0,
             open_xa: position.open_xa.as_slice().into(),
-        })
+        };
+        Ok(Self { at, executed })
     }
 
     pub fn incarnation(&self) -> &str {
-        &self.incarnation
+        &self.at.incarnation
+    }
+
+    /// As it is now; it does not move when the cursor does.
+    pub fn snapshot(&self) -> Snapshot {
+        self.at.clone()
     }
 
     /// One more transaction is behind it. `delta`: what to add to the executed set; empty: `gtid` alone.
@@ -74,53 +167,50 @@ impl Cursor {
     /// # Errors
     /// Says what is wrong with the server's GTIDs.
     pub fn advance(&mut self, gtid: &str, delta: &str, end: &FilePosition) -> Result<(), String> {
-        self.place = end.clone();
-        if delta.is_empty() && gtid.is_empty() {
+        self.at.place = end.clone();
+        let added = Added::parse(gtid, delta)?;
+        if matches!(added, Added::Nothing) {
             return Ok(());
         }
-        let executed = Arc::make_mut(&mut self.executed);
-        if delta.is_empty() {
-            let gtid: Gtid = gtid.parse().map_err(invalid)?;
-            return executed.add(&gtid).map_err(invalid);
+        added.add_to(&mut self.executed)?;
+        let mut known = self.at.log.added();
+        // Another cursor that this one was cloned from may have gone on in the same log.
+        if known.len() == self.at.commits && known.len() < COMMITS_A_COPY {
+            known.push(added);
+            drop(known);
+            self.at.commits += 1;
+        } else {
+            drop(known);
+            self.at.log = Log::new(self.executed.clone());
+            self.at.commits = 0;
         }
-        let delta: ExecutedGtids = delta.parse().map_err(invalid)?;
-        match &delta {
-            // In the binlog's order the later one counts, even where its number is lower (gtid_strict_mode=OFF).
-            ExecutedGtids::Mariadb(state) => {
-                state.iter().try_for_each(|gtid| executed.add(&Gtid::Mariadb(*gtid))).map_err(invalid)
-            }
-            delta => executed.merge(delta).map_err(invalid),
-        }
+        Ok(())
     }
 
     /// Whether a transaction is behind it already.
     pub fn covers(&self, incarnation: &str, gtid: &str, end: &FilePosition) -> bool {
         match gtid.parse::<Gtid>() {
             Ok(gtid) => self.executed.contains(&gtid),
-            Err(_) => *self.incarnation == *incarnation && end.is_at_or_before(&self.place),
+            Err(_) => *self.at.incarnation == *incarnation && end.is_at_or_before(&self.at.place),
         }
     }
 
     /// Whether everything behind the other is behind this one.
     pub fn is_at_or_behind(&self, other: &Self) -> bool {
-        match *self.executed {
-            ExecutedGtids::None => self.incarnation == other.incarnation && self.place.is_at_or_before(&other.place),
+        match self.executed {
+            ExecutedGtids::None => {
+                self.at.incarnation == other.at.incarnation && self.at.place.is_at_or_before(&other.at.place)
+            }
             _ => self.executed.is_subset(&other.executed),
         }
     }
 
     pub fn to_position(&self) -> Position {
-        Position {
-            incarnation: self.incarnation.to_string(),
-            file: self.place.file.to_string(),
-            offset: self.place.offset,
-            gtid_set: self.executed.to_string(),
-            open_xa: self.open_xa.to_vec(),
-        }
+        self.at.to_position()
     }
 
     pub fn to_token(&self, destination: &str) -> Token {
-        Token(ResumeToken { destination: destination.to_owned(), position: self.to_position() }.encode())
+        self.at.to_token(destination)
     }
 }
 
@@ -189,9 +279,27 @@ mod tests {
     #[test]
     fn a_held_snapshot_does_not_move() {
         let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1-5"));
-        let snapshot = cursor.clone();
+        let snapshot = cursor.snapshot();
         cursor.advance(&format!("{UUID}:6"), "", &end("binlog.000001", 900)).expect("advance");
         assert_eq!(snapshot.to_position().gtid_set, format!("{UUID}:1-5"));
+    }
+
+    #[test]
+    fn snapshots_of_many_commits_are_each_where_they_were_taken() {
+        let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1"));
+        let mut other = cursor.clone();
+        other.advance(&format!("{UUID}:100"), "", &end("binlog.000001", 5)).expect("advance");
+        let snapshots: Vec<Snapshot> = (2..1000)
+            .map(|number| {
+                cursor.advance(&format!("{UUID}:{number}"), "", &end("binlog.000001", number)).expect("advance");
+                cursor.snapshot()
+            })
+            .collect();
+        for (snapshot, number) in snapshots.iter().zip(2..) {
+            let position = snapshot.to_position();
+            assert_eq!((position.gtid_set, position.offset), (format!("{UUID}:1-{number}"), number));
+        }
+        assert_eq!(other.to_position().gtid_set, format!("{UUID}:1:100"));
     }
 
     #[test]

@@ -411,7 +411,7 @@ impl Session {
                     // Nobody else would: the server sends only so many transactions ahead of the last ack.
                     self.ack_through(committed.sequence, now)?;
                 }
-                let Some(cursor) = self.cursor.clone() else { return Ok(None) };
+                let Some(cursor) = self.cursor.as_ref().map(Cursor::snapshot) else { return Ok(None) };
                 let destination = self.destination.clone();
                 let connection = self.connection_number;
                 let transaction = Transaction::new(committed, connection, cursor, destination, redelivered);

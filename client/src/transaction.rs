@@ -13,7 +13,7 @@ use millstream_codec::wire::messages::Op;
 use millstream_codec::wire::position::Position;
 use millstream_codec::wire::read::{RowReader, RowsReader, Value};
 
-use crate::cursor::{Cursor, Token};
+use crate::cursor::{Snapshot, Token};
 use crate::error::ClientError;
 use crate::protocol::Committed;
 use crate::receive::Message;
@@ -101,7 +101,7 @@ pub struct Transaction {
     /// This client has handed it over before: a reconnect or a rollback began behind the last durable ack.
     pub redelivered: bool,
     pub(crate) connection: u64,
-    cursor: Cursor,
+    cursor: Snapshot,
     destination: Arc<str>,
     parts: Vec<Part>,
 }
@@ -110,7 +110,7 @@ impl Transaction {
     pub(crate) fn new(
         committed: Committed,
         connection: u64,
-        cursor: Cursor,
+        cursor: Snapshot,
         destination: Arc<str>,
         redelivered: bool,
     ) -> Self {

@@ -94,7 +94,10 @@ fn main() -> anyhow::Result<()> {
     for (known, _, run) in chosen {
         eprintln!("lab: {known}");
         let mut report = run(&settings).with_context(|| format!("experiment {known}"))?;
-        report.note(format!("{runs} interleaved runs{}; load of the machine before: {load:.1}", if arguments.quick { ", quick" } else { "" }));
+        report.note(format!(
+            "{runs} interleaved runs{}; load of the machine before: {load:.1}",
+            if arguments.quick { ", quick" } else { "" }
+        ));
         report.print();
         if let Some(path) = &arguments.json {
             let path = match name.as_str() {

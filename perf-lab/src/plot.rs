@@ -26,7 +26,8 @@ pub fn bars(report: &Report) -> String {
     for (metric, unit) in metrics {
         let of_metric: Vec<&Row> = report.rows.iter().filter(|row| row.metric == metric && row.unit == unit).collect();
         let largest = of_metric.iter().map(|row| row.max).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
-        let _ = writeln!(body, "<text x='10' y='{y}' font-weight='bold'>{} ({})</text>", escaped(metric), escaped(unit));
+        let _ =
+            writeln!(body, "<text x='10' y='{y}' font-weight='bold'>{} ({})</text>", escaped(metric), escaped(unit));
         y += 8.0;
         for row in of_metric {
             let colour = subjects.iter().position(|subject| *subject == row.subject).unwrap_or(0) % COLOURS.len();

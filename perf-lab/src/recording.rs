@@ -35,7 +35,6 @@ struct Facts {
 }
 
 pub struct Recording {
-    pub workload: &'static Workload,
     pub path: PathBuf,
     pub log: Arc<Log>,
     pub rows: u64,
@@ -91,7 +90,7 @@ impl Studio {
         let facts = self.facts(workload)?;
         let path = self.folder.join(workload.name).join(&facts.file);
         let log = Arc::new(Log::read(&path, facts.start)?);
-        Ok(Recording { workload, path, log, rows: facts.rows, transactions: facts.transactions })
+        Ok(Recording { path, log, rows: facts.rows, transactions: facts.transactions })
     }
 
     fn facts(&self, workload: &Workload) -> anyhow::Result<Facts> {
@@ -120,6 +119,12 @@ impl Studio {
         let data = self.server.datadir();
         std::fs::remove_dir_all(&data)?;
         copy_folder(&self.folder.join("base"), &data)?;
+        // The index names the files of the folder that the base was made in.
+        let index = data.join("binlog.index");
+        let named = std::fs::read_to_string(&index)?;
+        let names =
+            named.lines().filter_map(|line| Some(data.join(Path::new(line).file_name()?).display().to_string()));
+        std::fs::write(&index, names.collect::<Vec<_>>().join("\n") + "\n")?;
         self.server.start_again()
     }
 
@@ -141,7 +146,8 @@ impl Studio {
                 }
             };
             let writers: Vec<_> = (0..WRITERS).map(|_| scope.spawn(write)).collect();
-            let outcomes = writers.into_iter().map(|writer| writer.join().unwrap_or_else(|_| anyhow::bail!("a writer panicked")));
+            let outcomes =
+                writers.into_iter().map(|writer| writer.join().unwrap_or_else(|_| anyhow::bail!("a writer panicked")));
             outcomes.collect::<anyhow::Result<()>>()
         })?;
         let (end_file, _) = self.server.binlog_end()?;

@@ -77,7 +77,10 @@ impl Report {
         println!("\n== {} == {}; commit {}", self.experiment, self.machine, self.commit);
         let width = self.rows.iter().map(|row| row.subject.len()).max().unwrap_or(0).max(7);
         let metric_width = self.rows.iter().map(|row| row.metric.len()).max().unwrap_or(0).max(6);
-        println!("{:width$}  {:metric_width$}  {:>12}  {:>12}  {:>12}  unit", "subject", "metric", "median", "min", "max");
+        println!(
+            "{:width$}  {:metric_width$}  {:>12}  {:>12}  {:>12}  unit",
+            "subject", "metric", "median", "min", "max"
+        );
         let mut before = "";
         for row in &self.rows {
             let subject = if row.subject == before { "" } else { &row.subject };

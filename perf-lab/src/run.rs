@@ -217,7 +217,8 @@ impl Process {
 
     pub fn own_command(core: Option<usize>) -> anyhow::Result<Command> {
         let own = std::env::current_exe()?;
-        let has_core = core.is_some_and(|core| std::thread::available_parallelism().is_ok_and(|cores| core < cores.get()));
+        let has_core =
+            core.is_some_and(|core| std::thread::available_parallelism().is_ok_and(|cores| core < cores.get()));
         Ok(match core.filter(|_| has_core) {
             Some(core) => {
                 let mut command = bound_command(Path::new("/usr/bin/taskset"));

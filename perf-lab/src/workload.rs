@@ -28,7 +28,9 @@ pub struct Workload {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     /// INSERT into one of so many tables like sysbench's.
-    Oltp { tables: u64 },
+    Oltp {
+        tables: u64,
+    },
     /// UPDATE of a few rows of one table.
     Hot,
     Orders,
@@ -38,8 +40,7 @@ enum Kind {
     Huge,
 }
 
-const SBTEST: &str =
-    "(id BIGINT PRIMARY KEY, k INT NOT NULL, c CHAR(120) NOT NULL, pad CHAR(60) NOT NULL, KEY k (k))";
+const SBTEST: &str = "(id BIGINT PRIMARY KEY, k INT NOT NULL, c CHAR(120) NOT NULL, pad CHAR(60) NOT NULL, KEY k (k))";
 const HOT_ROWS: u64 = 16;
 const WIDE_COLUMNS: usize = 200;
 
@@ -122,7 +123,9 @@ impl Workload {
     /// Statements that make its tables, and the rows that are there before the recording begins.
     pub fn tables(&self) -> Vec<String> {
         match self.kind {
-            Kind::Oltp { tables } => (0..tables).map(|table| format!("CREATE TABLE {} {SBTEST}", self.table(table))).collect(),
+            Kind::Oltp { tables } => {
+                (0..tables).map(|table| format!("CREATE TABLE {} {SBTEST}", self.table(table))).collect()
+            }
             Kind::Hot => {
                 let mut rows = format!("INSERT INTO {} VALUES ", self.table(0));
                 for id in 0..HOT_ROWS {
@@ -169,12 +172,24 @@ impl Workload {
             Kind::Oltp { tables } => {
                 let _ = write!(text, "INSERT INTO {} VALUES ", self.table(transaction % tables));
                 list(&mut text, &mut |text, id| {
-                    let _ = write!(text, "{id}, {}, '{}', '{}'", numbers.between(1, 1 << 20), digits(&mut numbers, 119), digits(&mut numbers, 59));
+                    let _ = write!(
+                        text,
+                        "{id}, {}, '{}', '{}'",
+                        numbers.between(1, 1 << 20),
+                        digits(&mut numbers, 119),
+                        digits(&mut numbers, 59)
+                    );
                 });
             }
             Kind::Hot => {
                 let c = digits(&mut numbers, 119);
-                let _ = write!(text, "UPDATE {} SET k = {}, c = '{c}' WHERE id = {}", self.table(0), transaction + 1, transaction % HOT_ROWS);
+                let _ = write!(
+                    text,
+                    "UPDATE {} SET k = {}, c = '{c}' WHERE id = {}",
+                    self.table(0),
+                    transaction + 1,
+                    transaction % HOT_ROWS
+                );
             }
             Kind::Orders => {
                 let _ = write!(text, "INSERT INTO {} VALUES ", self.table(0));

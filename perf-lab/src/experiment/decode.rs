@@ -18,11 +18,14 @@ const FLOOR: &str = "copy (floor)";
 const COMMON: &str = "mysql_common";
 
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
-    let names: &[&str] = if settings.is_quick() { &["oltp", "bulk"] } else { &["oltp", "bulk", "wide", "json", "blobs"] };
+    let names: &[&str] =
+        if settings.is_quick() { &["oltp", "bulk"] } else { &["oltp", "bulk", "wide", "json", "blobs"] };
     let workloads: Vec<&'static Workload> = names.iter().map(|name| workload(name)).collect();
     let studio = Studio::open(settings.size, &workloads)?;
     let mut report = Report::new("decode");
-    report.note("the whole file, from memory: ours tracked, filtered (everything is wanted) and encoded as clients get it");
+    report.note(
+        "the whole file, from memory: ours tracked, filtered (everything is wanted) and encoded as clients get it",
+    );
     let (found, missing) = if settings.peers { peers() } else { (Vec::new(), Vec::new()) };
     missing.into_iter().for_each(|line| report.note(line));
     let mut collector = Collector::default();
@@ -70,7 +73,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     for name in names {
         let metric = format!("{name} rows");
         report.divide(&format!("{name}: millstream over mysql_common"), &metric, OURS, COMMON);
-        let others = report.rows.iter().filter(|row| row.metric == metric && row.subject != OURS && row.subject != FLOOR);
+        let others =
+            report.rows.iter().filter(|row| row.metric == metric && row.subject != OURS && row.subject != FLOOR);
         if let Some(best) = others.max_by(|a, b| a.median.total_cmp(&b.median)).map(|row| row.subject.clone()) {
             report.divide(&format!("{name}: millstream over the best peer ({best})"), &metric, OURS, &best);
         }
@@ -100,7 +104,16 @@ fn peer_decode(
     const WARM_UP: usize = 3;
     let mut command = Command::new(program);
     command.arg("decode").args(["--rows", &recording.rows.to_string(), "--iterations", &(runs + WARM_UP).to_string()]);
-    command.args(["--host", "127.0.0.1", "--port", &studio.server.port.to_string(), "--user", "cdc", "--password", "cdc"]);
+    command.args([
+        "--host",
+        "127.0.0.1",
+        "--port",
+        &studio.server.port.to_string(),
+        "--user",
+        "cdc",
+        "--password",
+        "cdc",
+    ]);
     let output = command.arg(&recording.path).stdin(Stdio::null()).output()?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}", errors.lines().last().unwrap_or("it failed"));

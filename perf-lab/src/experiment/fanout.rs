@@ -39,7 +39,9 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let row = |count: usize| report.median(&label(count, false), "server, per row");
     let marginal: Vec<(usize, Option<f64>)> = same
         .windows(2)
-        .map(|pair| (pair[1], row(pair[1]).zip(row(pair[0])).map(|(more, less)| (more - less) / (pair[1] - pair[0]) as f64)))
+        .map(|pair| {
+            (pair[1], row(pair[1]).zip(row(pair[0])).map(|(more, less)| (more - less) / (pair[1] - pair[0]) as f64))
+        })
         .collect();
     let floor = report.median("a write to a socket (floor)", "per byte");
     for (count, ns) in marginal {

@@ -81,6 +81,10 @@ fn add(collector: &mut Collector, subject: &str, rate: u64, run: &Run) {
     for (name, part) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
         collector.add(subject, &format!("{rate}/s {name}"), "us", percentile(&latencies, part) as f64 / 1e3);
     }
+    let due = run.offered.offered_ns.iter().zip(&run.offered.intended_ns).skip(skipped);
+    let mut late: Vec<u64> = due.map(|(offered, intended)| offered.saturating_sub(*intended)).collect();
+    late.sort_unstable();
+    collector.add("(the writer's own lateness)", &format!("{rate}/s p50"), "us", percentile(&late, 0.5) as f64 / 1e3);
     let cores = run.usage.cpu_ns(run.go_ns, run.done_ns) / (run.done_ns - run.go_ns) as f64;
     collector.add(subject, &format!("{rate}/s cores used"), "cores", cores);
 }

@@ -11,7 +11,8 @@ use crate::run::{Plan, Process, Subject, peers, run as measure, start_millstream
 use crate::workload::workload;
 
 const OURS: &str = "millstreamd";
-const ENGINE: [(&str, &str); 3] = [("worker_cores", "[1]"), ("connections_max", "2048"), ("hold_bytes_max", "\"64 MiB\"")];
+const ENGINE: [(&str, &str); 3] =
+    [("worker_cores", "[1]"), ("connections_max", "2048"), ("hold_bytes_max", "\"64 MiB\"")];
 const MIB: f64 = (1 << 20) as f64;
 /// Long enough for a JVM to come to rest.
 const IDLE: Duration = Duration::from_secs(5);
@@ -23,7 +24,11 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let mut collector = Collector::default();
     let subscriptions = if settings.is_quick() { 100 } else { 1000 };
     let (bulk, huge) = (studio.recording(bulk)?, studio.recording(huge)?);
-    report.note(format!("a stopped client: {:.0} MB of rows pass it; a huge transaction: {:.0} MB", megabytes(&bulk), megabytes(&huge)));
+    report.note(format!(
+        "a stopped client: {:.0} MB of rows pass it; a huge transaction: {:.0} MB",
+        megabytes(&bulk),
+        megabytes(&huge)
+    ));
     let (found, missing) = if settings.peers { peers() } else { (Vec::new(), Vec::new()) };
     missing.into_iter().for_each(|line| report.note(line));
     for run in 0..settings.runs {

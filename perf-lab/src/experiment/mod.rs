@@ -34,6 +34,10 @@ pub const EXPERIMENTS: [Experiment; 7] = [
     ("latency", "from commit to client at stated rates", latency::run),
     ("fanout", "the cost of a further subscription", fanout::run),
     ("scale", "cost per row by tables, columns, bytes and workers", scale::run),
-    ("memory", "resident bytes: idle, a client that does not read, many subscriptions, a huge transaction", memory::run),
+    (
+        "memory",
+        "resident bytes: idle, a client that does not read, many subscriptions, a huge transaction",
+        memory::run,
+    ),
     ("startup", "process start to first row, reconnect to first row", startup::run),
 ];

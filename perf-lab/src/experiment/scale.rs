@@ -67,9 +67,14 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let of = |subject: String, metric: &str| report.median(&subject, metric);
     let cost = "per transaction of one row";
     let flat = of(format!("{} tables", tables[tables.len() - 1]), cost).zip(of(format!("{} tables", tables[0]), cost));
-    let linear = of("1000 columns".into(), "per column").zip(of("100 columns".into(), "per column").or(of("64 columns".into(), "per column")));
-    let gain = of(TWO_CORES.label().into(), "bulk rows to a client").zip(of(ONE_CORE.label().into(), "bulk rows to a client"));
-    report.ratio(format!("a row among {} tables over one among {}", tables[tables.len() - 1], tables[0]), flat.map(|(a, b)| a / b));
+    let linear = of("1000 columns".into(), "per column")
+        .zip(of("100 columns".into(), "per column").or(of("64 columns".into(), "per column")));
+    let gain =
+        of(TWO_CORES.label().into(), "bulk rows to a client").zip(of(ONE_CORE.label().into(), "bulk rows to a client"));
+    report.ratio(
+        format!("a row among {} tables over one among {}", tables[tables.len() - 1], tables[0]),
+        flat.map(|(a, b)| a / b),
+    );
     report.ratio("a column of 1,000 over one of few", linear.map(|(a, b)| a / b));
     report.ratio("two cores over one (on two cores the client and the replayer share them)", gain.map(|(a, b)| a / b));
     Ok(report)
@@ -140,7 +145,8 @@ impl Made {
         let map = binlog::table_map(1, "lab", "wide", &numbers(count));
         let events = rows.div_ceil(ROWS_AN_EVENT);
         for event in 0..events {
-            let rows: Vec<u8> = (0..ROWS_AN_EVENT).flat_map(|row| row_of_numbers(count, (event * 10 + row) as u64)).collect();
+            let rows: Vec<u8> =
+                (0..ROWS_AN_EVENT).flat_map(|row| row_of_numbers(count, (event * 10 + row) as u64)).collect();
             self.transaction([map.clone(), binlog::write_rows(1, count, &rows)]);
         }
         self.rows = (events * ROWS_AN_EVENT) as u64;

@@ -38,8 +38,9 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
         let source = replayer.address.to_string();
         let began = now_ns();
         let first = first_row_thread(listen.to_string());
-        let mut daemon =
-            Millstreamd::start_with_config(listen, admin, |data| Options::default().text(listen, admin, data, &source))?;
+        let mut daemon = Millstreamd::start_with_config(listen, admin, |data| {
+            Options::default().text(listen, admin, data, &source)
+        })?;
         collector.add(OURS, "process start to first row, new", "ms", ms(began, joined(first)?));
         daemon.terminate()?;
         let began = now_ns();
@@ -66,7 +67,12 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     by_time(settings, &mut collector)?;
     report.rows = collector.rows();
     for peer in &found {
-        report.divide(&format!("start: {} over millstream", peer.label()), "process start to first row", peer.label(), OURS);
+        report.divide(
+            &format!("start: {} over millstream", peer.label()),
+            "process start to first row",
+            peer.label(),
+            OURS,
+        );
     }
     Ok(report)
 }
@@ -106,7 +112,8 @@ fn start_peer(
     studio: &Studio,
     recording: &crate::recording::Recording,
 ) -> anyhow::Result<f64> {
-    let replayer = Replayer::start(studio.server.address().parse()?, recording.log.clone(), Pace::PerSecond(RATE), None)?;
+    let replayer =
+        Replayer::start(studio.server.address().parse()?, recording.log.clone(), Pace::PerSecond(RATE), None)?;
     replayer.go();
     let mut command = millstream_tests::harness::bound_command(program);
     command.arg("stream");
@@ -120,12 +127,15 @@ fn start_peer(
 
 /// A start by timestamp in the middle of many files of a real server.
 fn by_time(settings: &Settings, collector: &mut Collector) -> anyhow::Result<()> {
-    let Some(server) = MysqlServer::start(Flavour::Mysql97, &["--sync-binlog=0", "--innodb-flush-log-at-trx-commit=0"])?
+    let Some(server) =
+        MysqlServer::start(Flavour::Mysql97, &["--sync-binlog=0", "--innodb-flush-log-at-trx-commit=0"])?
     else {
         return Ok(());
     };
     let session = server.session()?;
-    session.run(&format!("CREATE DATABASE {DATABASE}; CREATE TABLE {DATABASE}.t (id BIGINT PRIMARY KEY, c VARCHAR(2000))"))?;
+    session.run(&format!(
+        "CREATE DATABASE {DATABASE}; CREATE TABLE {DATABASE}.t (id BIGINT PRIMARY KEY, c VARCHAR(2000))"
+    ))?;
     let mut middle_us = 0_i64;
     for file in 0..FILES {
         if file == FILES / 2 {

@@ -87,7 +87,8 @@ impl Packets {
     /// # Errors
     /// An event that ends a transaction is not known.
     pub fn of(log: &Log, checksums: bool) -> anyhow::Result<Arc<Self>> {
-        let mut out = Writer { bytes: Vec::with_capacity(log.bytes.len() + (log.bytes.len() >> 4)), sequence: 1, checksums };
+        let mut out =
+            Writer { bytes: Vec::with_capacity(log.bytes.len() + (log.bytes.len() >> 4)), sequence: 1, checksums };
         let (_, format) = log.events(4).next().context("no events")?;
         // The server tells the file's name first, and a format description that stands at no place of the file.
         let mut rotate = (log.start as u64).to_le_bytes().to_vec();

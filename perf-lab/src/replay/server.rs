@@ -224,8 +224,7 @@ impl Shared {
         let heartbeats = packets.heartbeats_from(next);
         let begin = loop {
             let gate = lock(&self.gate);
-            let (gate, _) =
-                self.opened.wait_timeout(gate, HEARTBEAT_EVERY).unwrap_or_else(PoisonError::into_inner);
+            let (gate, _) = self.opened.wait_timeout(gate, HEARTBEAT_EVERY).unwrap_or_else(PoisonError::into_inner);
             match *gate {
                 Some(begin) => break begin,
                 None => drop(gate),
@@ -261,10 +260,7 @@ impl Shared {
 fn send_at(client: &mut TcpStream, packets: &Packets, rate: f64, begin: u64) -> anyhow::Result<Offered> {
     let count = packets.ends.len();
     let due = |index: usize| begin + (index as f64 * 1e9 / rate) as u64;
-    let mut offered = Offered {
-        intended_ns: (0..count).map(due).collect(),
-        offered_ns: Vec::with_capacity(count),
-    };
+    let mut offered = Offered { intended_ns: (0..count).map(due).collect(), offered_ns: Vec::with_capacity(count) };
     let mut sent = 0;
     let mut written = packets.head;
     let mut last_write_ended = 0;

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use millstream_core::engine::interest::{InterestSet, ViewId, ViewInterest};
-use millstream_core::filter::Filter;
 use millstream_core::engine::shard::Shard;
+use millstream_core::filter::Filter;
 use millstream_core::source::file::FileDecode;
 use millstream_core::source::tracker::{StatementPolicy, TrackerConfig, TrackerOutput};
 use millstream_core::tables::Tables;
+use mysql_common::binlog::BinlogFile;
 use mysql_common::binlog::consts::{BinlogVersion, EventType};
 use mysql_common::binlog::events::EventData;
-use mysql_common::binlog::BinlogFile;
 
 /// As one read of a socket brings.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -110,4 +110,3 @@ pub fn copy(file: &[u8], to: &mut Vec<u8>) {
         black_box(&to);
     }
 }
-
