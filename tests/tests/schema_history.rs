@@ -291,6 +291,49 @@ fn a_held_table_stops_those_who_want_it_and_loses_nothing() {
 }
 
 #[test]
+fn a_table_that_must_not_fail_stops_the_destination_until_it_is_repaired() {
+    let fail = format!("[{{ tables = [\"{DATABASE}.t\"], policy = \"fail\" }}]");
+    let Some(scene) = Traceless::start(Options::default().destination("quarantine", &fail)) else { return };
+    let daemon = &scene.daemon;
+    let mut follower = tail(daemon, &["--from", "latest", "--subscription", "all", "--filter", "history.*"]);
+    // No row of the table was wanted so far; one before it has the old columns.
+    daemon.wait_for_subscription("all", Duration::from_secs(20)).unwrap();
+    scene.session.run("INSERT INTO u VALUES (5); INSERT INTO t VALUES (6, 6, 6); INSERT INTO u VALUES (7)").unwrap();
+    assert_eq!(rows(&mut follower, 1).unwrap(), ["u: id=5"], "{}", daemon.log());
+    let reason = daemon.wait_for_page("/readyz", 503, Duration::from_secs(20)).unwrap();
+    let parts = ["history.t", "binlog.", "3 columns", "id, v", "millstream schema repair history.t --destination main"];
+    let names_all = |text: &str| parts.iter().all(|part| text.contains(part));
+    assert!(names_all(&reason), "{reason}");
+    let status = daemon.status().unwrap();
+    assert_eq!(status["destinations"][0]["state"], "halted");
+    assert!(names_all(status["destinations"][0]["error"].as_str().unwrap()), "{status}");
+    let shown = Command::new(workspace_program("millstream").unwrap())
+        .args(["status", "--admin", &daemon.admin.to_string()])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.contains("halted") && names_all(&shown), "{shown}");
+    // Nobody is served past it, whatever they want; it is tried again, and found the same.
+    let mut late = tail(daemon, &["--from", &scene.begin, "--filter", "history.*"]);
+    assert_eq!(rows(&mut late, 1).unwrap(), ["t: id=1 v=1"]);
+    assert_eq!(late.line_bytes().unwrap(), None);
+    let (_, said) = late.end().unwrap();
+    assert!(names_all(&said), "{said}");
+    assert!(scene.repair().contains("history.t was read again: 3 columns"));
+    daemon.wait_for_page("/readyz", 200, Duration::from_secs(20)).unwrap();
+    // The one that followed goes on, at once or when it comes back.
+    drop(follower);
+    scene.session.run("INSERT INTO t VALUES (8, 8, 8)").unwrap();
+    let mut resumed = tail(daemon, &["--from", "resume", "--subscription", "all", "--filter", "history.*"]);
+    let came = rows(&mut resumed, 3).unwrap_or_else(|error| panic!("{error:#}\n{}", daemon.log()));
+    let came = if came[0] == "u: id=5" { [&came[1..], &rows(&mut resumed, 1).unwrap()].concat() } else { came };
+    assert_eq!(came, ["t: id=6 v=6 w=6", "u: id=7", "t: id=8 v=8 w=8"], "{}", daemon.log());
+    // Those from before count as they were.
+    let mut anew = tail(daemon, &["--from", &scene.begin, "--max-rows", "3"]);
+    assert_eq!(rows(&mut anew, 3).unwrap(), ["t: id=1 v=1", "t: id=2 v=2 w=2", "u: id=3"], "{}", daemon.log());
+}
+
+#[test]
 fn a_damaged_history_takes_out_what_needs_it_until_a_repair_begins_a_new_one() {
     let Some(mut scene) = Traceless::start(Options::default()) else { return };
     scene.daemon.kill9().unwrap();

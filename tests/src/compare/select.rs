@@ -108,6 +108,24 @@ impl Form {
     }
 }
 
+impl SelectedColumn {
+    fn agrees(&self, selected: Option<&str>, value: &Value) -> bool {
+        self.form.agrees(selected, value) || selected.is_some_and(|selected| self.is_beyond_its_labels(selected, value))
+    }
+
+    /// A SET that an ALTER made of another type may hold bits that have no label: the server prints the others, and a line has
+    /// the number.
+    fn is_beyond_its_labels(&self, selected: &str, value: &Value) -> bool {
+        let list = self.sql_type.strip_prefix("set('").and_then(|rest| rest.strip_suffix("')"));
+        let (Some(list), Some(bits)) = (list, value.as_u64()) else { return false };
+        let labels: Vec<String> = list.split("','").map(|label| label.replace("''", "'")).collect();
+        let with_label = |(index, label)| (bits >> index & 1 == 1).then_some(label);
+        let printed: Vec<&String> = labels.iter().enumerate().filter_map(with_label).collect();
+        let is_beyond = labels.len() < 64 && bits >> labels.len() != 0;
+        is_beyond && printed.into_iter().map(String::as_str).collect::<Vec<_>>().join(",") == selected
+    }
+}
+
 fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
@@ -179,7 +197,7 @@ impl SelectedTables {
         let place = |name: &str| table.columns.iter().position(|column| column.name == name);
         let (key, at, id) = (place("id")?, place(column)?, id.to_string());
         let row = table.rows.iter().find(|row| row[key].as_deref() == Some(id.as_str()))?;
-        Some(table.columns[at].form.agrees(row[at].as_deref(), value))
+        Some(table.columns[at].agrees(row[at].as_deref(), value))
     }
 
     /// Rows over all tables.
@@ -254,7 +272,7 @@ impl SelectedTable {
                     .filter(|(column, text)| {
                         let value = row.get(&column.name);
                         // what no image carried is not known
-                        let agrees = value.map(|value| column.form.agrees(text.as_deref(), value));
+                        let agrees = value.map(|value| column.agrees(text.as_deref(), value));
                         !agrees.unwrap_or(images == Images::Partial)
                     })
                     .map(|(column, text)| (column, text.clone(), row.get(&column.name).cloned()))

@@ -337,6 +337,24 @@ impl Millstreamd {
         }
     }
 
+    /// Waits until this subscription follows the live stream.
+    ///
+    /// # Errors
+    /// When it does not in `within`.
+    pub fn wait_for_subscription(&self, name: &str, within: Duration) -> anyhow::Result<()> {
+        let until = Instant::now() + within;
+        loop {
+            let status = self.status()?;
+            let subscriptions = status["destinations"][0]["subscriptions"].as_array().cloned().unwrap_or_default();
+            if subscriptions.iter().any(|subscription| subscription["name"] == name && subscription["state"] == "live")
+            {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "{name} is not live: {status}\n{}", self.log_end());
+            std::thread::sleep(POLL);
+        }
+    }
+
     /// Waits until the log has this text, since the first start.
     ///
     /// # Errors

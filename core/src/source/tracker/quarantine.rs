@@ -43,12 +43,13 @@ impl Tracker {
     ) -> Result<Route, SourceError> {
         let (database, table) = name.clone();
         let policy = self.config.quarantine.of(&database, &table);
+        let key = self.catalog.key(&name.0, &name.1);
         if policy == QuarantinePolicy::Fail {
+            self.lock_tables().history_mut().note_quarantine(key, &self.position);
             let (position, reason) = (position.clone(), reason.to_owned());
             return Err(SourceError::Table { database, table, position, reason });
         }
         if self.quarantined.insert(name.clone()) {
-            let key = self.catalog.key(&name.0, &name.1);
             self.lock_tables().history_mut().note_quarantine(key, &self.position);
             let (position, reason) = (position.clone(), reason.to_owned());
             self.notice(Notice::TableQuarantined { database, table, position, reason });

@@ -104,7 +104,9 @@ impl Tracker {
                 return self.give_up(name, &place, &reason);
             }
         };
-        self.tell_if_assumed(name, &place);
+        if !is_certain {
+            self.tell_if_assumed(name, &place);
+        }
         let resolved = self.lock_tables().resolve(schema, map.formats, &self.position);
         let version = match resolved {
             Ok(version) => version,
