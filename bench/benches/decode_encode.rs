@@ -115,6 +115,9 @@ fn main() {
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     let is_measured = has("--bench") && !has("--test") && !has("--list");
     compare(if is_measured { 50_000 } else { 2_000 }, 12, is_measured);
+    if !has("--bench") {
+        return;
+    }
 
     let mut criterion = Criterion::default().configure_from_args();
     let orders = orders::orders(if is_measured { 20_000 } else { 200 }, 7);

@@ -3,6 +3,7 @@
 pub mod binlog;
 pub mod encoding;
 pub mod jsonb;
+pub mod log;
 pub mod orders;
 pub mod rows;
 pub mod stages;

@@ -2,6 +2,8 @@
 //! `bin/instructions.rs` counts their instructions, and both show a digest of what they put out.
 
 mod encode;
+mod engine;
+mod receive;
 
 use crate::digest;
 
@@ -59,7 +61,7 @@ impl Entry {
 
 /// All of them, in the order of a row's life.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
-    encode::ENTRIES.iter()
+    receive::ENTRIES.iter().chain(encode::ENTRIES).chain(engine::ENTRIES)
 }
 
 pub fn by_name(name: &str) -> Option<&'static Entry> {
