@@ -39,7 +39,7 @@ pub(super) const ENTRIES: &[Entry] = &[
 /// Different filters that all want `shop.orders`.
 const SIXTEEN: [&str; 16] = [
     "shop.*",
-    "*.*",
+    "shop.*d*",
     "*.orders",
     "shop.orders",
     "sh*.*",
