@@ -7,7 +7,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build bench fuzz lint servers setup clean-cache
+.PHONY: help demo test build bench instructions fuzz lint servers setup clean-cache
 
 help:  ## this text
 	@echo 'Millstream: MySQL and MariaDB row changes as typed Cap'"'"'n Proto rows.'
@@ -37,9 +37,13 @@ build: ## the programs, optimised: target/release/{millstreamd,millstream}
 	@scripts/setup.sh build
 	cargo build --release --locked --workspace --bins
 
-bench: ## decode and encode beside mysql_common's reader, on the same bytes
+bench: ## the time of each stage of the hot path; decode and encode beside mysql_common's reader, on the same bytes
 	@scripts/setup.sh build
 	cargo bench --locked -p millstream-bench
+
+instructions: ## how many instructions each stage takes, held against bench/instructions.toml; also in make test
+	@scripts/setup.sh test
+	@scripts/instructions.sh
 
 fuzz: ## coverage-guided fuzzing, a minute for each parser; scripts/fuzz.sh --help says more
 	@scripts/setup.sh build

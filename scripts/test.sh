@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# test.sh [cargo test arguments]: all tests of the workspace, then one screen that says what ran.
+# test.sh [cargo test arguments]: all tests of the workspace and the count of instructions, then one screen that says
+# what ran.
 #
 # Servers that could not be had are named at the end as not run: a green run without them says less.
 set -euo pipefail
@@ -18,10 +19,18 @@ mkdir -p target
 log=target/test.log
 started=$SECONDS
 status=0
-[ $# -gt 0 ] || set -- --workspace --no-fail-fast
+# of a part of the tests only that part is wanted
+whole=
+[ $# -gt 0 ] || { whole=1; set -- --workspace --no-fail-fast; }
 # the end-to-end tests start the programs themselves
 cargo build --workspace --bins </dev/null
 cargo test "$@" </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
+counts=
+if [ -n "$whole" ] && have valgrind; then
+  echo
+  counts=target/instructions.log
+  scripts/instructions.sh </dev/null 2>&1 | tee "$counts" || status=${PIPESTATUS[0]}
+fi
 
 echo
 echo "---- summary ($((SECONDS - started)) s, full output in $log) ----"
@@ -32,6 +41,7 @@ awk '
   /^error(\[E[0-9]+\])?: (could not compile|.*aborting)/ { print }
   END { printf "tests: %d passed, %d failed, %d ignored, in %d test programs\n", passed, failed, ignored, suites }
 ' "$log"
+[ -z "$counts" ] || tail -n 1 "$counts"
 scripts/servers.sh list | awk '
   /not available$/ { missing = missing " " $1; next }
   { there = there " " $1 "(" $2 ")" }
@@ -41,5 +51,6 @@ scripts/servers.sh list | awk '
   }'
 [ -f "$CACHE/python/.ready" ] || echo "not run, because pycapnp could not be had: the Python client"
 have promtool || echo "not run, because promtool could not be had: the check of the metrics' text"
+have valgrind || echo "not run, because valgrind could not be had: the count of instructions"
 [ "$status" = 0 ] && echo "all tests passed" || echo "tests FAILED"
 exit "$status"

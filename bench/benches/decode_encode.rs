@@ -6,15 +6,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
-use millstream_bench::binlog::HEADER_BYTES;
-use millstream_bench::digest;
-use millstream_bench::orders::{self, Orders};
-use millstream_codec::mysql::rows::RowsEvent;
-use millstream_codec::mysql::schema::{ColumnType, TableSchema};
-use millstream_codec::mysql::server::ServerKind;
-use millstream_codec::mysql::table_map::TableMap;
-use millstream_codec::wire::encode::{RowProgram, RowsEncoder};
-use millstream_codec::wire::layout::{Field, FieldKind, Layout, LayoutRequest, Slot, field_kind_of, slot_of};
+use millstream_bench::encoding::Encoding;
+use millstream_bench::rows::Rows;
+use millstream_bench::{digest, orders};
 use mysql_common::binlog::consts::BinlogVersion;
 use mysql_common::binlog::events::{EventData, RowsEventData};
 use mysql_common::binlog::value::BinlogValue;
@@ -26,74 +20,6 @@ const RATIO_MIN: f64 = 8.0;
 /// Bytes out to bytes in.
 const GROWTH_MAX: f64 = 1.4;
 
-fn layout_of(schema: &TableSchema) -> Layout {
-    let mut fields: Vec<Field> = Vec::new();
-    let mut columns = Vec::new();
-    for column in &schema.columns {
-        let ordinal = fields.len() as u16;
-        let kind = field_kind_of(&column.column_type);
-        columns.push((column, ordinal));
-        fields.push(Field { name: column.name.clone(), kind: FieldKind::Value(kind), retired: false });
-        if slot_of(kind) != Slot::Pointer {
-            let name = format!("{}IsNull", column.name);
-            fields.push(Field { name, kind: FieldKind::IsNull(ordinal), retired: false });
-        }
-    }
-    let request = LayoutRequest {
-        destination: "bench",
-        database: &schema.database,
-        table: &schema.table,
-        version: 1,
-        id: 1,
-        fields: &fields,
-        columns: &columns,
-        masked: &[],
-    };
-    Layout::build(&request).expect("the table has a layout")
-}
-
-/// What a shard does: each event is parsed and its rows are appended to a log.
-struct Ours {
-    program: RowProgram,
-    encoder: RowsEncoder,
-    out: Vec<u8>,
-}
-
-const PIECE_BYTES_MAX: usize = 4 << 20;
-/// The log is sealed when it has grown to this.
-const BATCH_BYTES: usize = 256 << 10;
-
-impl Ours {
-    fn new(orders: &Orders) -> Self {
-        let map = TableMap::parse(&orders.table_map[HEADER_BYTES..], ServerKind::Mysql).expect("a TABLE_MAP");
-        let schema = map.schema().expect("full metadata");
-        assert!(matches!(schema.columns[5].column_type, ColumnType::Decimal { precision: 20, scale: 4 }));
-        let program = RowProgram::compile(&layout_of(&schema), &schema, &map.formats).expect("a program");
-        Self { program, encoder: RowsEncoder::new(), out: Vec::with_capacity(BATCH_BYTES * 2) }
-    }
-
-    /// All events; `sealed` sees the bytes before they are dropped. Returns rows and bytes.
-    fn run(&mut self, orders: &Orders, mut sealed: impl FnMut(&[u8])) -> (usize, usize) {
-        let (mut rows, mut bytes) = (0, 0);
-        for event in &orders.events {
-            let event = RowsEvent::parse(event[4], &event[HEADER_BYTES..]).expect("a rows event");
-            let count = self.encoder.encode(&self.program, &event, &mut self.out, PIECE_BYTES_MAX, |piece| {
-                black_box(&piece);
-            });
-            rows += count.expect("rows") as usize;
-            if self.out.len() > BATCH_BYTES {
-                bytes += self.out.len();
-                sealed(&self.out);
-                self.out.clear();
-            }
-        }
-        bytes += self.out.len();
-        sealed(&self.out);
-        self.out.clear();
-        (rows, bytes)
-    }
-}
-
 /// `mysql_common`: events cut and parsed before the clock starts, rows read and looked at.
 struct Theirs {
     reader: EventStreamReader,
@@ -101,7 +27,7 @@ struct Theirs {
 }
 
 impl Theirs {
-    fn new(orders: &Orders) -> Self {
+    fn new(orders: &Rows) -> Self {
         let mut reader = EventStreamReader::new(BinlogVersion::Version4);
         reader.read(&orders.table_map[..]).expect("a TABLE_MAP");
         let events =
@@ -142,7 +68,7 @@ fn best(rounds: usize, mut round: impl FnMut()) -> Duration {
 
 fn compare(row_count: usize, rounds: usize, is_measured: bool) {
     let orders = orders::orders(row_count, 7);
-    let (mut ours, theirs) = (Ours::new(&orders), Theirs::new(&orders));
+    let (mut ours, theirs) = (Encoding::new(&orders), Theirs::new(&orders));
     let mut result = 0;
     let (rows, bytes) = ours.run(&orders, |sealed| result = digest(sealed, result));
     let (their_rows, their_ids) = theirs.run();
@@ -189,10 +115,13 @@ fn main() {
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     let is_measured = has("--bench") && !has("--test") && !has("--list");
     compare(if is_measured { 50_000 } else { 2_000 }, 12, is_measured);
+    if !has("--bench") {
+        return;
+    }
 
     let mut criterion = Criterion::default().configure_from_args();
     let orders = orders::orders(if is_measured { 20_000 } else { 200 }, 7);
-    let (mut ours, theirs) = (Ours::new(&orders), Theirs::new(&orders));
+    let (mut ours, theirs) = (Encoding::new(&orders), Theirs::new(&orders));
     let mut group = criterion.benchmark_group("decode_encode");
     group.throughput(Throughput::Elements(orders.row_count as u64)).sample_size(10);
     group.bench_function("millstream", |bencher| {

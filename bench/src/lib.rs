@@ -1,8 +1,13 @@
 //! Workloads for the benchmarks: the bytes of binlogs, made up here, the same on every machine.
 
 pub mod binlog;
+pub mod encoding;
 pub mod jsonb;
+pub mod log;
 pub mod orders;
+pub mod rows;
+pub mod stages;
+pub mod tables;
 
 /// A small generator of numbers that are always the same (SplitMix64).
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! The table of the decode benchmarks: eight columns of common types, about 160 bytes a row.
+//! The table of most benchmarks: eight columns of common types, about 160 bytes a row.
 //!
 //! ```sql
 //! CREATE TABLE orders (id BIGINT PRIMARY KEY, customer INT UNSIGNED, name VARCHAR(64), note VARCHAR(255),
@@ -6,62 +6,38 @@
 //! ```
 
 use crate::Numbers;
-use crate::binlog::{self, Column};
+use crate::binlog::Column;
 use crate::jsonb::{Json, document};
+use crate::rows::Rows;
 
 pub const TABLE_ID: u64 = 108;
 pub const DATABASE: &str = "shop";
 pub const TABLE: &str = "orders";
 
-/// Rows in events of at most so many bytes, as MySQL cuts them (`binlog_row_event_max_size`, 8192).
-pub struct Orders {
-    pub table_map: Vec<u8>,
-    pub events: Vec<Vec<u8>>,
-    pub row_count: usize,
-    /// Bytes of the rows events.
-    pub bytes: usize,
-}
-
-pub const EVENT_BYTES_MAX: usize = 8192;
-
-pub fn columns() -> [Column; 8] {
-    let column = |name, type_code, metadata, unsigned| Column { name, type_code, metadata, unsigned };
-    [
-        column("id", 8, &[], Some(false)),
-        column("customer", 3, &[], Some(true)),
-        column("name", 15, &[0x00, 0x01], None),
-        column("note", 15, &[0xfc, 0x03], None),
-        column("placed", 18, &[6], None),
-        column("total", 246, &[20, 4], Some(false)),
-        column("detail", 245, &[4], None),
-        column("changed", 17, &[0], None),
+pub fn columns() -> Vec<Column> {
+    vec![
+        Column::number("id", 8, &[], false),
+        Column::number("customer", 3, &[], true),
+        Column::text("name", 15, &[0x00, 0x01]),
+        Column::text("note", 15, &[0xfc, 0x03]),
+        Column::new("placed", 18, &[6]),
+        Column::number("total", 246, &[20, 4], false),
+        Column::new("detail", 245, &[4]),
+        Column::new("changed", 17, &[0]),
     ]
 }
 
-pub fn orders(row_count: usize, seed: u64) -> Orders {
-    let columns = columns();
+pub fn orders(row_count: usize, seed: u64) -> Rows {
     let mut numbers = Numbers::new(seed);
-    let mut events = Vec::new();
-    let mut rows = Vec::new();
-    for id in 0..row_count {
-        let row = row(id as u64 + 1, &mut numbers);
-        if rows.len() + row.len() + 64 > EVENT_BYTES_MAX {
-            events.push(binlog::write_rows(TABLE_ID, columns.len(), &rows));
-            rows.clear();
-        }
-        rows.extend_from_slice(&row);
-    }
-    events.push(binlog::write_rows(TABLE_ID, columns.len(), &rows));
-    let table_map = binlog::table_map(TABLE_ID, DATABASE, TABLE, &columns);
-    Orders { table_map, bytes: events.iter().map(Vec::len).sum(), events, row_count }
+    Rows::new(TABLE_ID, DATABASE, TABLE, columns(), (1..=row_count as u64).map(|id| row(id, &mut numbers)))
 }
 
-const WORDS: [&str; 16] = [
+pub(crate) const WORDS: [&str; 16] = [
     "amber", "basalt", "cobalt", "drift", "ember", "fjord", "granite", "harbour", "indigo", "juniper", "kelp",
     "linden", "meadow", "nimbus", "ochre", "pebble",
 ];
 
-fn words(numbers: &mut Numbers, count: u64) -> String {
+pub(crate) fn words(numbers: &mut Numbers, count: u64) -> String {
     let mut text = String::new();
     for index in 0..count {
         if index > 0 {
@@ -72,7 +48,7 @@ fn words(numbers: &mut Numbers, count: u64) -> String {
     text
 }
 
-fn row(id: u64, numbers: &mut Numbers) -> Vec<u8> {
+pub fn row(id: u64, numbers: &mut Numbers) -> Vec<u8> {
     let mut row = Vec::with_capacity(192);
     // One row in eight has no note.
     let has_note = numbers.between(0, 8) != 0;
@@ -113,7 +89,7 @@ fn row(id: u64, numbers: &mut Numbers) -> Vec<u8> {
     row
 }
 
-fn text(row: &mut Vec<u8>, text: &str) {
+pub(crate) fn text(row: &mut Vec<u8>, text: &str) {
     row.extend_from_slice(&(text.len() as u16).to_le_bytes());
     row.extend_from_slice(text.as_bytes());
 }
