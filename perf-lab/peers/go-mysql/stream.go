@@ -74,11 +74,14 @@ func stream(args []string) error {
 
 	select {
 	case ns := <-consumer.done:
+		if err := writeStamps(*stampFile, consumer.stamps); err != nil {
+			return err
+		}
 		report(map[string]any{
 			"event": "done", "rows": consumer.rows.Load(), "transactions": consumer.transactions, "ns": ns,
 			"max_rss_kib": maxRssKib(),
 		})
-		return writeStamps(*stampFile, consumer.stamps)
+		return nil
 	case <-stop:
 		report(map[string]any{"event": "stopped", "rows": consumer.rows.Load(), "max_rss_kib": maxRssKib()})
 		return nil
