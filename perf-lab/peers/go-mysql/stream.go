@@ -34,6 +34,7 @@ func stream(args []string) error {
 	rows := flags.Int64("rows", 0, "")
 	transactions := flags.Int("transactions", 0, "")
 	stampFile := flags.String("stamps", "", "")
+	progress := flags.Int64("progress", 0, "")
 	timeoutS := flags.Int("timeout-s", 0, "")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -57,7 +58,7 @@ func stream(args []string) error {
 	if err != nil {
 		return err
 	}
-	consumer := &consumer{rowsWanted: *rows, done: make(chan int64, 1)}
+	consumer := &consumer{rowsWanted: *rows, progressRows: *progress, done: make(chan int64, 1)}
 	if *stampFile != "" {
 		consumer.stamps = make([]int64, 0, max(*transactions, 1))
 	}
@@ -100,6 +101,7 @@ func stream(args []string) error {
 type consumer struct {
 	canal.DummyEventHandler
 	rowsWanted   int64
+	progressRows int64
 	rows         atomic.Int64
 	transactions int64
 	// lastRowNs is when the open transaction's newest row came; 0: no row yet. Kept with stamps only.
@@ -126,6 +128,9 @@ func (c *consumer) OnRow(event *canal.RowsEvent) error {
 	}
 	if c.stamps != nil {
 		c.lastRowNs = monotonicNs()
+	}
+	if c.progressRows > 0 && before/c.progressRows != rows/c.progressRows {
+		report(map[string]any{"event": "progress", "rows": rows, "ns": monotonicNs()})
 	}
 	if c.rowsWanted > 0 && rows >= c.rowsWanted && before < c.rowsWanted {
 		ns := monotonicNs()

@@ -1,6 +1,6 @@
 package millstream.peers;
 
-/** A peer's harness: Alibaba Canal. Commands: version, stream, decode; ../README.md of the peers has the flags. */
+/** A peer's harness: Alibaba Canal. Commands: version, stream, decode; the peers' README has the flags. */
 public final class CanalPeer {
   private CanalPeer() {}
 
@@ -8,7 +8,7 @@ public final class CanalPeer {
     try {
       String command = args.length == 0 ? "help" : args[0];
       switch (command) {
-        case "version" -> Report.line("name", "canal", "version", version(), "settings", settings());
+        case "version" -> Report.line("name", "canal", "version", version(), "settings", settings(new Options(args)));
         case "stream" -> CanalStream.run(new Options(args));
         case "decode" -> CanalDecode.run(new Options(args));
         default -> Report.fail("no command '" + command + "': version, stream or decode");
@@ -24,11 +24,11 @@ public final class CanalPeer {
     return jar.replaceAll(".*canal\\.server-(.*)\\.jar", "$1");
   }
 
-  private static String settings() {
+  private static String settings(Options options) {
     return "server (Netty, embedded) and client over loopback TCP in one JVM; memory store "
         + CanalStream.STORE_SLOTS + " x " + CanalStream.STORE_UNIT_BYTES + " B, raw entries; parallel parser, ring "
         + CanalStream.PARSER_RING + ", threads 60% of cores; file meta manager; tsdb off; get " + CanalStream.BATCH
-        + " without timeout, " + CanalStream.IDLE_SLEEP_MS + " ms sleep when empty; JVM " + Runtime.version().feature()
+        + " without timeout, " + CanalStream.idleSleepMs(options) + " ms sleep when empty; JVM " + Runtime.version().feature()
         + " " + String.join(" ", java.lang.management.ManagementFactory.getRuntimeMXBean().getInputArguments());
   }
 }

@@ -43,15 +43,20 @@ final class CanalStream {
   static final int PARSER_RING = 256;
   static final int BATCH = 1000;
 
-  /** Canal's examples sleep a second where nothing is there; its latency would be that second. */
-  static final int IDLE_SLEEP_MS = 1;
-
   private static final String DESTINATION = "lab";
 
   static void run(Options options) throws Exception {
     File cursors = Files.createTempDirectory("canal-peer").toFile();
     Tally tally = new Tally(options, () -> remove(cursors));
+    try {
+      follow(options, tally, cursors);
+    } finally {
+      remove(cursors);
+    }
+  }
 
+  /** Never returns: the tally ends the program. */
+  private static void follow(Options options, Tally tally, File cursors) throws Exception {
     MysqlEventParser parser = parser(options);
     CanalServerWithEmbedded embedded = CanalServerWithEmbedded.instance();
     embedded.setCanalInstanceGenerator(destination -> instance(parser, cursors));
@@ -69,15 +74,21 @@ final class CanalStream {
         CanalConnectors.newSingleConnector(new InetSocketAddress("127.0.0.1", port), DESTINATION, "", "");
     client.connect();
     client.subscribe(filterOf(options));
+    long idleSleepMs = idleSleepMs(options);
     while (true) {
       Message message = client.getWithoutAck(BATCH);
       if (message.getId() == -1 || message.getEntries().isEmpty()) {
-        Thread.sleep(IDLE_SLEEP_MS);
+        Thread.sleep(idleSleepMs);
         continue;
       }
       consume(message.getEntries(), tally);
       client.ack(message.getId());
     }
+  }
+
+  /** Canal's examples sleep a second where nothing is there; its latency would be that second. 0: ask again at once. */
+  static long idleSleepMs(Options options) {
+    return options.number("idle-sleep-ms", 1);
   }
 
   /** What a consumer does: each row change parsed, each row's columns in hand. */
@@ -157,7 +168,7 @@ final class CanalStream {
     ha.setDetectingRetryTimes(3);
     ha.setSwitchEnable(false);
 
-    Alarm alarm = new Alarm();
+    Alarm alarm = new Alarm(cursors);
     parser.setEventSink(sink);
     parser.setHaController(ha);
     parser.setAlarmHandler(alarm);
@@ -176,6 +187,12 @@ final class CanalStream {
 
   /** Canal tries again for ever; in a measurement the first alarm is the end. */
   private static final class Alarm extends AbstractCanalLifeCycle implements CanalAlarmHandler {
+    private final File cursors;
+
+    Alarm(File cursors) {
+      this.cursors = cursors;
+    }
+
     @Override
     public void sendAlarm(String destination, String message) {
       StringBuilder reason = new StringBuilder("canal");
@@ -184,6 +201,7 @@ final class CanalStream {
           reason.append(": ").append(line.trim());
         }
       }
+      remove(cursors);
       Report.fail(reason.toString());
     }
   }

@@ -12,6 +12,7 @@ import java.nio.file.Path;
  */
 public final class Tally {
   private final long rowsWanted;
+  private final long progressRows;
   private final String stampFile;
   private final long[] stamps; // null: none wanted
   private final Runnable cleanup;
@@ -22,13 +23,14 @@ public final class Tally {
   private long touched;
 
   /**
-   * Takes --rows, --transactions, --stamps and --timeout-s, and starts to wait for the timeout and for SIGTERM.
+   * Takes --rows, --transactions, --stamps, --timeout-s and --progress, and starts to wait for the timeout and for SIGTERM.
    *
    * @param cleanup removes what the peer left on disk; nothing else is stopped in order
    */
   public Tally(Options options, Runnable cleanup) {
     this.cleanup = cleanup;
     rowsWanted = options.number("rows", 0);
+    progressRows = options.number("progress", 0);
     stampFile = options.optional("stamps");
     stamps = stampFile == null ? null : new long[(int) Math.max(options.number("transactions", 1), 1)];
     long timeoutS = options.number("timeout-s", 0);
@@ -59,6 +61,9 @@ public final class Tally {
     }
     if (stamps != null) {
       lastRowNs = System.nanoTime();
+    }
+    if (progressRows > 0 && before / progressRows != after / progressRows) {
+      Report.line("event", "progress", "rows", after, "ns", System.nanoTime());
     }
     if (rowsWanted > 0 && after >= rowsWanted) {
       finish(System.nanoTime());

@@ -2,7 +2,7 @@ package millstream.peers;
 
 import io.debezium.connector.mysql.Module;
 
-/** A peer's harness: Debezium's embedded engine with its MySQL connector. Commands: version, stream, decode; ../README.md of the peers has the flags. */
+/** A peer's harness: Debezium's embedded engine, MySQL connector. Commands: version, stream, decode; the peers' README has the flags. */
 public final class DebeziumPeer {
   private DebeziumPeer() {}
 
