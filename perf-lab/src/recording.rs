@@ -15,10 +15,12 @@ use crate::replay::Log;
 use crate::workload::{DATABASE, Size, WORKLOADS, Workload};
 
 /// Raised when workloads or the server's options change: what was recorded before is made anew.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const WRITERS: usize = 4;
-const OPTIONS: [&str; 6] = [
+const OPTIONS: [&str; 7] = [
     "--sync-binlog=0",
+    // As it is by default: the text of statements is not in the log.
+    "--binlog-rows-query-log-events=OFF",
     "--innodb-flush-log-at-trx-commit=0",
     "--innodb-doublewrite=OFF",
     "--max-binlog-size=1073741824",
@@ -44,6 +46,8 @@ pub struct Recording {
 /// The server that stands where the recordings begin.
 pub struct Studio {
     pub server: MysqlServer,
+    /// Executed before the recordings begin.
+    pub gtids: String,
     folder: PathBuf,
     size: Size,
 }
@@ -59,7 +63,7 @@ impl Studio {
         std::fs::create_dir_all(&folder)?;
         let server = MysqlServer::start(Flavour::Mysql97, &OPTIONS)?
             .context("MySQL 9.7 is not here; fetch it with: make servers")?;
-        let mut studio = Self { server, folder, size };
+        let mut studio = Self { server, gtids: String::new(), folder, size };
         if !studio.folder.join("base").is_dir() {
             studio.make_base()?;
         }
@@ -69,6 +73,7 @@ impl Studio {
             }
         }
         studio.go_to_base()?;
+        studio.gtids = studio.server.gtids()?.replace('\n', "");
         let (file, offset) = studio.server.binlog_end()?;
         for workload in wanted {
             let facts = studio.facts(workload)?;

@@ -105,9 +105,8 @@ pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Pla
             pids.extend((!plan.server_only).then_some(process.pid()));
             (pids, process, Some(daemon))
         }
-        Subject::Peer { program, .. } => {
-            let mut command = bound_command(program);
-            command.arg("stream");
+        Subject::Peer { name, program } => {
+            let mut command = peer_command(name, program, studio);
             stream_command(&mut command, replayer.address, recording, plan, Some(&stamps));
             let process = Process::start(command)?;
             (vec![process.pid()], process, None)
@@ -304,6 +303,17 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A peer's program that is to stream; `stream_command` says what.
+pub fn peer_command(name: &str, program: &Path, studio: &Studio) -> Command {
+    let mut command = bound_command(program);
+    command.arg("stream");
+    // It asks for the log by GTIDs where the server has them, and needs to know those before the place.
+    if name == "debezium" {
+        command.args(["--gtids", &studio.gtids]);
+    }
+    command
 }
 
 /// The peers whose programs are built; for the others why not.

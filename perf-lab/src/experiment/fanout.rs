@@ -73,7 +73,7 @@ fn one(
         subscriptions: count,
         different_filters,
         server_only: true,
-        ..Plan::of(recording, Pace::PerSecond(1e6))
+        ..Plan::of(recording, Pace::Some { per_second: 1e6, transactions })
     };
     let run = measure(&SUBJECT, studio, recording, &plan)?;
     Ok((label(count, different_filters), run.usage.cpu_ns(run.go_ns, run.done_ns) / transactions as f64))

@@ -37,7 +37,11 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     for rate in RATES {
         let seconds = SECONDS[usize::from(!settings.is_quick())];
         let count = (rate * seconds).min(recording.transactions);
-        let plan = Plan { rows: count, transactions: count, ..Plan::of(&recording, Pace::PerSecond(rate as f64)) };
+        let plan = Plan {
+            rows: count,
+            transactions: count,
+            ..Plan::of(&recording, Pace::Some { per_second: rate as f64, transactions: count })
+        };
         let mut failed: Vec<String> = Vec::new();
         for _ in 0..settings.runs {
             for subject in &subjects {
@@ -75,6 +79,9 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
 
 fn add(collector: &mut Collector, subject: &str, rate: u64, run: &Run) {
     let skipped = run.stamps.len() / 5;
+    if run.offered.offered_ns.len() != run.stamps.len() {
+        return;
+    }
     let pairs = run.stamps.iter().zip(&run.offered.offered_ns).skip(skipped);
     let mut latencies: Vec<u64> = pairs.map(|(arrived, offered)| arrived.saturating_sub(*offered)).collect();
     latencies.sort_unstable();

@@ -7,7 +7,9 @@ use crate::process::resident_bytes;
 use crate::recording::{Recording, Studio};
 use crate::replay::{Pace, Replayer};
 use crate::report::{Collector, Report};
-use crate::run::{Plan, Process, Subject, peers, run as measure, start_millstreamd, stream_command, version};
+use crate::run::{
+    Plan, Process, Subject, peer_command, peers, run as measure, start_millstreamd, stream_command, version,
+};
 use crate::workload::workload;
 
 const OURS: &str = "millstreamd";
@@ -47,7 +49,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
             for peer in &found {
                 let Subject::Peer { name, program } = peer else { continue };
                 report.note(version(program));
-                match idle_peer(program, &studio, &bulk) {
+                match idle_peer(name, program, &studio, &bulk) {
                     Ok(mib) => collector.add(name, "idle, one client", "MiB", mib),
                     Err(error) => report.note(format!("{name}: {error:#}")),
                 }
@@ -90,10 +92,9 @@ fn ours(studio: &Studio, recording: &Recording, subscriptions: usize, stopped: b
     Ok(most as f64 / MIB)
 }
 
-fn idle_peer(program: &std::path::Path, studio: &Studio, recording: &Recording) -> anyhow::Result<f64> {
+fn idle_peer(name: &str, program: &std::path::Path, studio: &Studio, recording: &Recording) -> anyhow::Result<f64> {
     let replayer = Replayer::start(studio.server.address().parse()?, recording.log.clone(), Pace::Full, None)?;
-    let mut command = millstream_tests::harness::bound_command(program);
-    command.arg("stream");
+    let mut command = peer_command(name, program, studio);
     let plan = Plan { rows: 0, ..Plan::of(recording, Pace::Full) };
     stream_command(&mut command, replayer.address, recording, &plan, None);
     let process = Process::start(command)?;

@@ -171,8 +171,7 @@ impl Made {
 }
 
 fn column(index: usize, type_code: u8, metadata: &'static [u8], unsigned: Option<bool>) -> Column {
-    // A few names for the whole life of the program.
-    Column { name: format!("column_{index}").leak(), type_code, metadata, unsigned }
+    Column { unsigned, ..Column::new(format!("column_{index}"), type_code, metadata) }
 }
 
 /// BIGINT columns.

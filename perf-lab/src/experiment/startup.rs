@@ -12,7 +12,7 @@ use crate::clock::now_ns;
 use crate::recording::Studio;
 use crate::replay::{Pace, Replayer};
 use crate::report::{Collector, Report};
-use crate::run::{Plan, Process, Subject, peers, stream_command, version};
+use crate::run::{Plan, Process, Subject, peer_command, peers, stream_command, version};
 use crate::workload::{DATABASE, workload};
 
 const OURS: &str = "millstream";
@@ -56,7 +56,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
             for peer in &found {
                 let Subject::Peer { name, program } = peer else { continue };
                 report.note(version(program));
-                match start_peer(program, &studio, &recording) {
+                match start_peer(name, program, &studio, &recording) {
                     Ok(value) => collector.add(name, "process start to first row", "ms", value),
                     Err(error) => report.note(format!("{name}: {error:#}")),
                 }
@@ -108,6 +108,7 @@ fn first_row(address: &str, start: Start) -> anyhow::Result<u64> {
 }
 
 fn start_peer(
+    name: &str,
     program: &std::path::Path,
     studio: &Studio,
     recording: &crate::recording::Recording,
@@ -115,8 +116,7 @@ fn start_peer(
     let replayer =
         Replayer::start(studio.server.address().parse()?, recording.log.clone(), Pace::PerSecond(RATE), None)?;
     replayer.go();
-    let mut command = millstream_tests::harness::bound_command(program);
-    command.arg("stream");
+    let mut command = peer_command(name, program, studio);
     let plan = Plan { rows: 100, transactions: 100, ..Plan::of(recording, Pace::PerSecond(RATE)) };
     stream_command(&mut command, replayer.address, recording, &plan, None);
     let began = now_ns();

@@ -30,6 +30,8 @@ pub enum Pace {
     Full,
     /// So many transactions a second, whatever the replica does.
     PerSecond(f64),
+    /// The same, and nothing more after so many.
+    Some { per_second: f64, transactions: u64 },
 }
 
 /// When each transaction was offered to the replica.
@@ -121,9 +123,18 @@ impl Replayer {
         now
     }
 
-    /// Of the first dump; whole once the last transaction was sent.
+    /// Of the first dump; empty where there is no pace. Waits until the last transaction was sent.
     pub fn offered(&self) -> Offered {
-        lock(&self.shared.offered).clone()
+        const WAIT_MAX: Duration = Duration::from_secs(2);
+        let until = std::time::Instant::now() + WAIT_MAX;
+        loop {
+            let offered = lock(&self.shared.offered).clone();
+            let is_whole = self.shared.pace == Pace::Full || !offered.offered_ns.is_empty();
+            if is_whole || std::time::Instant::now() > until {
+                return offered;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Ends of the transactions in the stream with checksums, in bytes from its beginning.
@@ -240,14 +251,27 @@ impl Shared {
                     client.write_all(part)?;
                 }
             }
-            Pace::PerSecond(rate) => {
-                let offered = send_at(&mut client, packets, rate, begin.max(now_ns()))?;
+            Pace::PerSecond(per_second) | Pace::Some { per_second, .. } => {
+                let all = packets.ends.len();
+                let count = match self.pace {
+                    Pace::Some { transactions, .. } => usize::try_from(transactions)?.min(all),
+                    _ => all,
+                };
+                let offered = send_at(&mut client, packets, per_second, count, begin.max(now_ns()))?;
                 if is_first {
                     *lock(&self.offered) = offered;
                 }
             }
         }
-        let heartbeats = packets.heartbeats_from(sequence_after(&packets.bytes));
+        let sent = match self.pace {
+            Pace::Some { transactions, .. } => packets
+                .ends
+                .get(usize::try_from(transactions)?.saturating_sub(1))
+                .copied()
+                .unwrap_or(packets.bytes.len()),
+            _ => packets.bytes.len(),
+        };
+        let heartbeats = packets.heartbeats_from(sequence_after(&packets.bytes[..sent]));
         while !self.stopping.load(Ordering::SeqCst) {
             std::thread::sleep(HEARTBEAT_EVERY);
             client.write_all(&heartbeats)?;
@@ -257,8 +281,7 @@ impl Shared {
 }
 
 /// Open loop: what is due is sent, however late the replica is with what came before.
-fn send_at(client: &mut TcpStream, packets: &Packets, rate: f64, begin: u64) -> anyhow::Result<Offered> {
-    let count = packets.ends.len();
+fn send_at(client: &mut TcpStream, packets: &Packets, rate: f64, count: usize, begin: u64) -> anyhow::Result<Offered> {
     let due = |index: usize| begin + (index as f64 * 1e9 / rate) as u64;
     let mut offered = Offered { intended_ns: (0..count).map(due).collect(), offered_ns: Vec::with_capacity(count) };
     let mut sent = 0;
