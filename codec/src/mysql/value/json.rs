@@ -282,7 +282,14 @@ impl Writer<'_> {
         self.unsigned(number.unsigned_abs());
     }
 
+    #[inline(always)]
     pub fn value(&mut self, value: Value<'_>, depth: u32) -> Result<(), ValueError> {
+        self.value_of_kind(value.kind, value.data, depth)
+    }
+
+    /// By its parts, which registers hold.
+    fn value_of_kind(&mut self, kind: u8, data: &[u8], depth: u32) -> Result<(), ValueError> {
+        let value = Value { kind, data };
         match value.kind {
             kind::STRING => {
                 let (start, length) = varlen(value.data, 0)?;
@@ -352,8 +359,8 @@ impl Writer<'_> {
         let Container { data, keys, values, is_object, .. } = container;
         let mut keys = keys.as_chunks::<KEY>().0.iter();
         let [open, close] = if is_object { *b"{}" } else { *b"[]" };
-        // What stands before an entry, and how long it is.
-        let (mut before, mut before_length) = (u64::from(open), 1);
+        // What stands before an entry, and how long it is; a key's quote follows.
+        let (mut before, mut before_length) = (u64::from_le_bytes([open, b'"', 0, 0, 0, 0, 0, 0]), 1);
         let mut at = self.at;
         let mut upper_bits = 0;
         for entry in values.as_chunks::<VALUE>().0 {
@@ -383,7 +390,7 @@ impl Writer<'_> {
                 Some(count) => at + count,
                 None => self.value_at(at, value, depth)?,
             };
-            (before, before_length) = (const { word(b",       ") }, 2);
+            (before, before_length) = (const { word(b", \"     ") }, 2);
         }
         if values.is_empty() {
             self.store(at, before);
@@ -397,7 +404,7 @@ impl Writer<'_> {
 
     #[inline(always)]
     fn room_at(&mut self, at: usize) -> Option<&mut [u8; ENTRY_ROOM]> {
-        self.out.get_mut(at..)?.first_chunk_mut()
+        self.out.get_mut(at..at + ENTRY_ROOM)?.first_chunk_mut()
     }
 
     #[inline(always)]
@@ -436,7 +443,7 @@ impl Writer<'_> {
         let (mut at, mut upper_bits) = (self.at, 0);
         for word in words {
             let word = u64::from_le_bytes(*word);
-            if needs_escape(word) {
+            if to_escape(word) != 0 {
                 self.at = at;
                 self.escaped_word(word, WORD_BYTES);
                 at = self.at;
@@ -461,7 +468,7 @@ impl Writer<'_> {
     fn word_of_string(&mut self, word: u64, count: usize) {
         let foreign = foreign_bits(count);
         let word = word & !foreign | SPACES & foreign;
-        if needs_escape(word) {
+        if to_escape(word) != 0 {
             self.escaped_word(word, count);
         } else {
             self.upper_bits |= word;
@@ -591,16 +598,22 @@ fn put_key(
     upper_bits: &mut u64,
 ) -> Option<usize> {
     put(room, 0, before);
-    let length = put_string(room, before_length, data.get(start..)?, length, upper_bits)?;
-    put(room, before_length + length, const { word(b":       ") });
-    Some(before_length + length + 2)
+    put_string(room, before_length + 1, data.get(start..)?, length, upper_bits)?;
+    put(room, before_length + 1 + length, const { word(b"\":      ") });
+    Some(before_length + length + 4)
 }
 
 /// A value that is short and of a common kind; how many bytes.
 #[inline(always)]
 fn put_value(room: &mut [u8; ENTRY_ROOM], value: Value<'_>, upper_bits: &mut u64) -> Option<usize> {
     match (value.kind, value.data) {
-        (kind::STRING, &[length @ 0..0x80, ref string @ ..]) => put_string(room, 0, string, length.into(), upper_bits),
+        (kind::STRING, &[length @ 0..0x80, ref string @ ..]) => {
+            let length = usize::from(length);
+            put(room, 0, b'"'.into());
+            put_string(room, 1, string, length, upper_bits)?;
+            put(room, 1 + length, b'"'.into());
+            Some(length + 2)
+        }
         (kind::INT16, &[a, b, ..]) => put_number(room, i16::from_le_bytes([a, b]).into()),
         (kind::INT32, &[a, b, c, d, ..]) => put_number(room, i32::from_le_bytes([a, b, c, d]).into()),
         (kind::LITERAL, &[literal, ..]) => {
@@ -623,41 +636,29 @@ fn put_number(room: &mut [u8; ENTRY_ROOM], number: i64) -> Option<usize> {
     Some(sign + write_u64(room.get_mut(sign..)?.first_chunk_mut()?, number.unsigned_abs()))
 }
 
-/// The first `length` bytes of `from` in quotes, at `at` of `room`; how many bytes. `None` where they are many, or
-/// something in them needs an escape, or at the very end of a document.
+/// The first `length` bytes of `from`, at `at` of `room`. `None` where they are many, or something in them needs an
+/// escape, or at the very end of a document.
 #[inline(always)]
-fn put_string(
-    room: &mut [u8; ENTRY_ROOM],
-    at: usize,
-    from: &[u8],
-    length: usize,
-    upper_bits: &mut u64,
-) -> Option<usize> {
-    put(room, at, b'"'.into());
+fn put_string(room: &mut [u8; ENTRY_ROOM], at: usize, from: &[u8], length: usize, upper_bits: &mut u64) -> Option<()> {
     if length <= WORD_BYTES {
-        let foreign = foreign_bits(length);
-        let word = u64::from_le_bytes(*from.first_chunk()?) & !foreign | SPACES & foreign;
-        if needs_escape(word) {
-            return None;
-        }
-        *upper_bits |= word;
-        put(room, at + 1, word);
+        // What lies behind the string is copied with it, and overwritten by what comes next.
+        let word = u64::from_le_bytes(*from.first_chunk()?);
+        let own = !foreign_bits(length);
+        put(room, at, word);
+        *upper_bits |= word & own;
+        (to_escape(word) & own == 0).then_some(())
     } else if length <= SHORT_STRING_BYTES {
         // Two words that overlap.
         let string = from.get(..length)?;
         let first = u64::from_le_bytes(*string.first_chunk()?);
         let last = u64::from_le_bytes(*string.last_chunk()?);
-        if needs_escape(first) || needs_escape(last) {
-            return None;
-        }
+        put(room, at, first);
+        put(room, at + length - WORD_BYTES, last);
         *upper_bits |= first | last;
-        put(room, at + 1, first);
-        put(room, at + 1 + length - WORD_BYTES, last);
+        ((to_escape(first) | to_escape(last)) == 0).then_some(())
     } else {
-        return None;
+        None
     }
-    put(room, at + 1 + length, b'"'.into());
-    Some(length + 2)
 }
 
 /// The bits of a word behind its first `count` bytes.
@@ -667,14 +668,14 @@ fn foreign_bits(count: usize) -> u64 {
     !0 << (4 * count) << (4 * count)
 }
 
-/// Has one of the eight bytes to be escaped: is it `"`, `\` or below a space? (May say yes for a neighbour of one.)
+/// The top bits of the bytes that have to be escaped: `"`, `\` and what is below a space. (Also of some that follow
+/// such a one.)
 #[inline(always)]
-fn needs_escape(word: u64) -> bool {
-    let zero_byte = |word: u64| word.wrapping_sub(LOWEST_BITS) & !word;
-    let quote = zero_byte(word ^ 0x2222_2222_2222_2222);
-    let backslash = zero_byte(word ^ 0x5c5c_5c5c_5c5c_5c5c);
-    let control = word.wrapping_sub(SPACES) & !word;
-    (quote | backslash | control) & UPPER_BITS != 0
+fn to_escape(word: u64) -> u64 {
+    // With the bit 2 turned, the quote 0x22 comes to lie right behind the control characters.
+    let quote_or_control = (word ^ 0x0202_0202_0202_0202).wrapping_sub(0x2121_2121_2121_2121);
+    let backslash = (word ^ 0x5c5c_5c5c_5c5c_5c5c).wrapping_sub(LOWEST_BITS);
+    (quote_or_control | backslash) & !word & UPPER_BITS
 }
 
 /// The length at `at`, and where what it counts begins.

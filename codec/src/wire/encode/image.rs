@@ -196,7 +196,14 @@ impl<'a> ImageWriter<'_, 'a> {
                 if is_copied {
                     continue;
                 }
-                let behind = self.value(step, &mut element, at);
+                let element = &mut element;
+                let behind = match step.read {
+                    Read::Utf8 { prefix } => self.utf8(step, prefix, element, at),
+                    Read::Decimal(ref format) => self.decimal(step, format, element, at),
+                    Read::DateTime2 { fraction } => self.datetime2(step, fraction, element, at),
+                    Read::Timestamp2 { fraction } => self.timestamp2(step, fraction, element, at),
+                    _ => self.value(step, element, at),
+                };
                 let Some(behind) = behind else {
                     *rest = rows.get(at..).unwrap_or_default();
                     return Err(Fault { column: step.column, reason: self.reason });
@@ -208,16 +215,17 @@ impl<'a> ImageWriter<'_, 'a> {
         Ok(())
     }
 
-    /// Any value but integers that are all there: those the loop copies itself. `None`: `reason` says why.
+    /// Any other value. `None`, here and in what is beside it: `reason` says why.
     #[inline(never)]
     fn value(&mut self, step: &Step, element: &mut Element<'_>, at: usize) -> Option<usize> {
-        match self.try_value(step, element, at) {
-            Ok(behind) => Some(behind),
-            Err(reason) => {
-                self.reason = reason;
-                None
-            }
-        }
+        let behind = self.try_value(step, element, at);
+        self.keep(behind)
+    }
+
+    /// An end that comes back in registers; the reason, which would not, is put aside.
+    #[inline(always)]
+    fn keep(&mut self, behind: Behind) -> Option<usize> {
+        behind.map_err(|reason| self.reason = reason).ok()
     }
 
     #[inline(always)]
@@ -234,10 +242,6 @@ impl<'a> ImageWriter<'_, 'a> {
                 element.store(place, (bits::little_endian(value) as u16).to_le_bytes());
                 at + usize::from(bytes)
             }
-            Read::Utf8 { prefix } => self.utf8(step, prefix, element, at)?,
-            Read::Decimal(ref format) => self.decimal(step, format, element, at)?,
-            Read::DateTime2 { fraction } => datetime2(self.rows, place, fraction, element, at)?,
-            Read::Timestamp2 { fraction } => timestamp2(self.rows, place, fraction, element, at)?,
             Read::Json { prefix, json } => match self.kind.partial {
                 Partial::Never => self.json(step, prefix, element, at)?,
                 _ => self.json_of_partial(step, prefix, json, element, at)?,
@@ -249,8 +253,32 @@ impl<'a> ImageWriter<'_, 'a> {
         })
     }
 
+    #[inline(never)]
+    fn utf8(&mut self, step: &Step, prefix: u8, element: &mut Element<'_>, at: usize) -> Option<usize> {
+        let behind = self.try_utf8(step, prefix, element, at);
+        self.keep(behind)
+    }
+
+    #[inline(never)]
+    fn decimal(&mut self, step: &Step, format: &DecimalFormat, element: &mut Element<'_>, at: usize) -> Option<usize> {
+        let behind = self.try_decimal(step, format, element, at);
+        self.keep(behind)
+    }
+
+    #[inline(never)]
+    fn datetime2(&mut self, step: &Step, fraction: u8, element: &mut Element<'_>, at: usize) -> Option<usize> {
+        let behind = datetime2(self.rows, step.place, fraction, element, at);
+        self.keep(behind)
+    }
+
+    #[inline(never)]
+    fn timestamp2(&mut self, step: &Step, fraction: u8, element: &mut Element<'_>, at: usize) -> Option<usize> {
+        let behind = timestamp2(self.rows, step.place, fraction, element, at);
+        self.keep(behind)
+    }
+
     #[inline(always)]
-    fn utf8(&mut self, step: &Step, prefix: u8, element: &mut Element<'_>, at: usize) -> Behind {
+    fn try_utf8(&mut self, step: &Step, prefix: u8, element: &mut Element<'_>, at: usize) -> Behind {
         let (bytes, behind) = take_prefixed(self.rows, at, prefix)?;
         let (mut placed, is_ascii) = heap::push_text(self.heap, bytes)?;
         if !is_ascii && std::str::from_utf8(bytes).is_err() {
@@ -261,7 +289,7 @@ impl<'a> ImageWriter<'_, 'a> {
     }
 
     #[inline(always)]
-    fn decimal(&mut self, step: &Step, format: &DecimalFormat, element: &mut Element<'_>, at: usize) -> Behind {
+    fn try_decimal(&mut self, step: &Step, format: &DecimalFormat, element: &mut Element<'_>, at: usize) -> Behind {
         let image = take_slice(self.rows, at, format.bytes())?;
         let placed = heap::push_text_with::<TEXT_ROOM>(self.heap, |room| format.write(image, room))?;
         self.point(step, element, placed);
