@@ -265,10 +265,10 @@ fn a_cut_row_is_an_error_that_names_the_place() {
     check(start + 1, "id", start + 1);
     check(start + 4, "id", start + 1);
     check(start + 5, "name", start + 5);
-    check(start + 8, "name", start + 6);
+    check(start + 8, "name", start + 5);
     check(start + 9, "n", start + 9);
     check(start + 12, "doc", start + 11);
-    check(start + 22, "doc", start + 15);
+    check(start + 22, "doc", start + 11);
     check(rows.len() - 1, "at", rows.len() - 5);
     for length in 1..rows.len() {
         let (_, result) = table.encode(&event(RowOperation::Insert, &[], &[0x1f], &rows[..length]), 1 << 20);

@@ -155,14 +155,17 @@ impl Groups<'_> {
     fn take(&mut self, count: u8) -> Result<u32, ValueError> {
         let (group, rest) = self.image.split_at_checked(count.into()).ok_or(ValueError::Truncated)?;
         self.image = rest;
-        let mut number = 0;
-        let mut mask = self.flip;
-        for &byte in group {
-            number = number << 8 | u32::from(byte ^ mask);
-            mask = self.mask;
-            self.flip = self.mask;
-        }
-        Ok(number)
+        let (number, first_shift) = match *group {
+            [] => return Ok(0),
+            [a] => (u32::from(a), 0),
+            [a, b] => (u16::from_be_bytes([a, b]).into(), 8),
+            [a, b, c] => (u32::from_be_bytes([0, a, b, c]), 16),
+            [a, b, c, d, ..] => (u32::from_be_bytes([a, b, c, d]), 24),
+        };
+        let others = u32::from_ne_bytes([self.mask; 4]) & !(u32::MAX << first_shift);
+        let mask = others | u32::from(self.flip) << first_shift;
+        self.flip = self.mask;
+        Ok(number ^ mask)
     }
 
     /// A whole group of nine digits.

@@ -16,7 +16,7 @@
 use super::ValueError;
 use super::buffer::TextBuffer;
 use super::decimal::{DecimalFormat, TEXT_ROOM};
-use super::digits::{U64_ROOM, write_u64};
+use super::digits::write_u64;
 use super::net::hex_digit;
 use super::{double, temporal};
 use crate::wire::temporal::{TemporalText, format_date, format_datetime, format_time};
@@ -282,7 +282,14 @@ impl Writer<'_> {
         self.unsigned(number.unsigned_abs());
     }
 
+    #[inline(always)]
     pub fn value(&mut self, value: Value<'_>, depth: u32) -> Result<(), ValueError> {
+        self.value_of_kind(value.kind, value.data, depth)
+    }
+
+    /// By its parts, which registers hold.
+    fn value_of_kind(&mut self, kind: u8, data: &[u8], depth: u32) -> Result<(), ValueError> {
+        let value = Value { kind, data };
         match value.kind {
             kind::STRING => {
                 let (start, length) = varlen(value.data, 0)?;
@@ -292,12 +299,8 @@ impl Writer<'_> {
                 self.container(Container::parse(value)?, depth)
             }
             kind::LITERAL => {
-                let (text, length) = match value.data.first() {
-                    Some(0) => (const { word(b"null    ") }, 4),
-                    Some(1) => (const { word(b"true    ") }, 4),
-                    Some(2) => (const { word(b"false   ") }, 5),
-                    _ => return Err(ValueError::Invalid("JSON literal that is none")),
-                };
+                let literal = value.data.first().and_then(|&literal| LITERALS.get(usize::from(literal)));
+                let &(text, length) = literal.ok_or(ValueError::Invalid("JSON literal that is none"))?;
                 self.word(text, length);
                 Ok(())
             }
@@ -346,7 +349,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Common kinds of values are written here, with the place in a register: each store through `self.at` would wait
+    /// Short keys and values are written here, with the place in a register: each store through `self.at` would wait
     /// for the one before it.
     fn entries<const KEY: usize, const VALUE: usize>(
         &mut self,
@@ -356,53 +359,37 @@ impl Writer<'_> {
         let Container { data, keys, values, is_object, .. } = container;
         let mut keys = keys.as_chunks::<KEY>().0.iter();
         let [open, close] = if is_object { *b"{}" } else { *b"[]" };
-        // What stands before an entry, and how long it is; with a key's quote behind it.
+        // What stands before an entry, and how long it is; a key's quote follows.
         let (mut before, mut before_length) = (u64::from_le_bytes([open, b'"', 0, 0, 0, 0, 0, 0]), 1);
         let mut at = self.at;
+        let mut upper_bits = 0;
         for entry in values.as_chunks::<VALUE>().0 {
-            self.store(at, before);
-            at += before_length;
             // An array has no keys.
-            if let Some(key) = keys.next() {
-                let (start, length) = key_range(key);
-                if let Some(key) = short_string(data, start, length) {
-                    self.upper_bits |= key;
-                    self.store(at + 1, key);
-                    self.store(at + 1 + length, const { word(b"\":      ") });
-                    at += length + 4;
-                } else {
+            let key = keys.next().map(|key| key_range(key));
+            let written = match (self.room_at(at), key) {
+                (Some(room), Some(key)) => put_key(room, (before, before_length), data, key, &mut upper_bits),
+                _ => None,
+            };
+            at = match (written, key) {
+                (Some(count), _) => at + count,
+                (None, Some((start, length))) => {
                     self.at = at;
+                    self.word(before, before_length);
                     self.quoted_at(data, start, length)?;
                     self.word(const { word(b":       ") }, 2);
-                    at = self.at;
+                    self.at
                 }
-            }
+                (None, None) => {
+                    self.store(at, before);
+                    at + before_length
+                }
+            };
             let value = value_of(entry, data)?;
-            match (value.kind, value.data) {
-                (kind::LITERAL, [2, ..]) => {
-                    self.store(at, const { word(b"false   ") });
-                    at += 5;
-                }
-                (kind::INT16, &[low, high, ..]) if high & 0x80 == 0 => {
-                    let number = u16::from_le_bytes([low, high]);
-                    let mut digits = [0; U64_ROOM];
-                    let length = write_u64(&mut digits, number.into());
-                    let [a, b, c, d, e, f, g, h, ..] = digits;
-                    self.store(at, u64::from_le_bytes([a, b, c, d, e, f, g, h]));
-                    at += length;
-                }
-                (kind::STRING, &[length @ 0..=8, ..]) => match short_string(value.data, 1, length.into()) {
-                    Some(string) => {
-                        self.upper_bits |= string;
-                        self.store(at, b'"'.into());
-                        self.store(at + 1, string);
-                        self.store(at + 1 + usize::from(length), b'"'.into());
-                        at += usize::from(length) + 2;
-                    }
-                    None => at = self.value_at(at, value, depth)?,
-                },
-                _ => at = self.value_at(at, value, depth)?,
-            }
+            let written = self.room_at(at).and_then(|room| put_value(room, value, &mut upper_bits));
+            at = match written {
+                Some(count) => at + count,
+                None => self.value_at(at, value, depth)?,
+            };
             (before, before_length) = (const { word(b", \"     ") }, 2);
         }
         if values.is_empty() {
@@ -410,8 +397,14 @@ impl Writer<'_> {
             at += before_length;
         }
         self.at = at;
+        self.upper_bits |= upper_bits;
         self.byte(close);
         self.check_room()
+    }
+
+    #[inline(always)]
+    fn room_at(&mut self, at: usize) -> Option<&mut [u8; ENTRY_ROOM]> {
+        self.out.get_mut(at..at + ENTRY_ROOM)?.first_chunk_mut()
     }
 
     #[inline(always)]
@@ -444,17 +437,29 @@ impl Writer<'_> {
     }
 
     #[inline(never)]
-    fn long_string(&mut self, mut from: &[u8], length: usize) {
-        let mut left = length;
-        while let Some((first, rest)) = from.split_first_chunk::<WORD_BYTES>().filter(|_| left > 0) {
-            let count = left.min(WORD_BYTES);
-            self.word_of_string(u64::from_le_bytes(*first), count);
-            left -= count;
-            from = rest;
+    fn long_string(&mut self, from: &[u8], length: usize) {
+        let string = from.get(..length).unwrap_or(from);
+        let (words, tail) = string.as_chunks::<WORD_BYTES>();
+        let (mut at, mut upper_bits) = (self.at, 0);
+        for word in words {
+            let word = u64::from_le_bytes(*word);
+            if to_escape(word) != 0 {
+                self.at = at;
+                self.escaped_word(word, WORD_BYTES);
+                at = self.at;
+            } else {
+                upper_bits |= word;
+                self.store(at, word);
+                at += WORD_BYTES;
+            }
         }
-        // The last few bytes of the document.
-        for &byte in from.iter().take(left) {
-            self.escaped(byte);
+        self.at = at;
+        self.upper_bits |= upper_bits;
+        match string.last_chunk::<WORD_BYTES>() {
+            // The last word's upper bytes are those of the tail.
+            Some(_) if tail.is_empty() => {}
+            Some(last) => self.word_of_string(u64::from_le_bytes(*last) >> (8 * (WORD_BYTES - tail.len())), tail.len()),
+            None => tail.iter().for_each(|&byte| self.escaped(byte)),
         }
     }
 
@@ -463,7 +468,7 @@ impl Writer<'_> {
     fn word_of_string(&mut self, word: u64, count: usize) {
         let foreign = foreign_bits(count);
         let word = word & !foreign | SPACES & foreign;
-        if needs_escape(word) {
+        if to_escape(word) != 0 {
             self.escaped_word(word, count);
         } else {
             self.upper_bits |= word;
@@ -569,16 +574,91 @@ fn temporal_text(type_code: u8, packed: i64) -> Result<TemporalText, ValueError>
     Ok(if type_code == t::DATE { format_date(value) } else { format_datetime(value, 6) })
 }
 
-/// A string of up to eight bytes in which nothing needs an escape; spaces behind it. `None` is no verdict.
+/// Room for the short parts of an entry, with what stores write ahead: a key or string of [`SHORT_STRING_BYTES`] with
+/// its quotes, a number.
+const ENTRY_ROOM: usize = double::TEXT_ROOM;
+const SHORT_STRING_BYTES: usize = 16;
+
+const LITERALS: [(u64, usize); 3] = [(word(b"null    "), 4), (word(b"true    "), 4), (word(b"false   "), 5)];
+
 #[inline(always)]
-fn short_string(data: &[u8], start: usize, length: usize) -> Option<u64> {
-    let bytes = data.get(start..)?.first_chunk::<WORD_BYTES>()?;
-    if length > WORD_BYTES {
-        return None;
+fn put(room: &mut [u8; ENTRY_ROOM], at: usize, word: u64) {
+    if let Some(place) = room.get_mut(at..at + WORD_BYTES) {
+        place.copy_from_slice(&word.to_le_bytes());
     }
-    let foreign = foreign_bits(length);
-    let word = u64::from_le_bytes(*bytes) & !foreign | SPACES & foreign;
-    (!needs_escape(word)).then_some(word)
+}
+
+/// What stands before the entry, its key and the colon; how many bytes. `None` where the key is not short.
+#[inline(always)]
+fn put_key(
+    room: &mut [u8; ENTRY_ROOM],
+    (before, before_length): (u64, usize),
+    data: &[u8],
+    (start, length): (usize, usize),
+    upper_bits: &mut u64,
+) -> Option<usize> {
+    put(room, 0, before);
+    put_string(room, before_length + 1, data.get(start..)?, length, upper_bits)?;
+    put(room, before_length + 1 + length, const { word(b"\":      ") });
+    Some(before_length + length + 4)
+}
+
+/// A value that is short and of a common kind; how many bytes.
+#[inline(always)]
+fn put_value(room: &mut [u8; ENTRY_ROOM], value: Value<'_>, upper_bits: &mut u64) -> Option<usize> {
+    match (value.kind, value.data) {
+        (kind::STRING, &[length @ 0..0x80, ref string @ ..]) => {
+            let length = usize::from(length);
+            put(room, 0, b'"'.into());
+            put_string(room, 1, string, length, upper_bits)?;
+            put(room, 1 + length, b'"'.into());
+            Some(length + 2)
+        }
+        (kind::INT16, &[a, b, ..]) => put_number(room, i16::from_le_bytes([a, b]).into()),
+        (kind::INT32, &[a, b, c, d, ..]) => put_number(room, i32::from_le_bytes([a, b, c, d]).into()),
+        (kind::LITERAL, &[literal, ..]) => {
+            let &(text, length) = LITERALS.get(usize::from(literal))?;
+            put(room, 0, text);
+            Some(length)
+        }
+        (kind::DOUBLE, data) => {
+            let number = f64::from_le_bytes(*data.first_chunk()?);
+            number.is_finite().then(|| double::write(number, room))
+        }
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn put_number(room: &mut [u8; ENTRY_ROOM], number: i64) -> Option<usize> {
+    put(room, 0, b'-'.into());
+    let sign = usize::from(number < 0);
+    Some(sign + write_u64(room.get_mut(sign..)?.first_chunk_mut()?, number.unsigned_abs()))
+}
+
+/// The first `length` bytes of `from`, at `at` of `room`. `None` where they are many, or something in them needs an
+/// escape, or at the very end of a document.
+#[inline(always)]
+fn put_string(room: &mut [u8; ENTRY_ROOM], at: usize, from: &[u8], length: usize, upper_bits: &mut u64) -> Option<()> {
+    if length <= WORD_BYTES {
+        // What lies behind the string is copied with it, and overwritten by what comes next.
+        let word = u64::from_le_bytes(*from.first_chunk()?);
+        let own = !foreign_bits(length);
+        put(room, at, word);
+        *upper_bits |= word & own;
+        (to_escape(word) & own == 0).then_some(())
+    } else if length <= SHORT_STRING_BYTES {
+        // Two words that overlap.
+        let string = from.get(..length)?;
+        let first = u64::from_le_bytes(*string.first_chunk()?);
+        let last = u64::from_le_bytes(*string.last_chunk()?);
+        put(room, at, first);
+        put(room, at + length - WORD_BYTES, last);
+        *upper_bits |= first | last;
+        ((to_escape(first) | to_escape(last)) == 0).then_some(())
+    } else {
+        None
+    }
 }
 
 /// The bits of a word behind its first `count` bytes.
@@ -588,14 +668,14 @@ fn foreign_bits(count: usize) -> u64 {
     !0 << (4 * count) << (4 * count)
 }
 
-/// Has one of the eight bytes to be escaped: is it `"`, `\` or below a space? (May say yes for a neighbour of one.)
+/// The top bits of the bytes that have to be escaped: `"`, `\` and what is below a space. (Also of some that follow
+/// such a one.)
 #[inline(always)]
-fn needs_escape(word: u64) -> bool {
-    let zero_byte = |word: u64| word.wrapping_sub(LOWEST_BITS) & !word;
-    let quote = zero_byte(word ^ 0x2222_2222_2222_2222);
-    let backslash = zero_byte(word ^ 0x5c5c_5c5c_5c5c_5c5c);
-    let control = word.wrapping_sub(SPACES) & !word;
-    (quote | backslash | control) & UPPER_BITS != 0
+fn to_escape(word: u64) -> u64 {
+    // With the bit 2 turned, the quote 0x22 comes to lie right behind the control characters.
+    let quote_or_control = (word ^ 0x0202_0202_0202_0202).wrapping_sub(0x2121_2121_2121_2121);
+    let backslash = (word ^ 0x5c5c_5c5c_5c5c_5c5c).wrapping_sub(LOWEST_BITS);
+    (quote_or_control | backslash) & !word & UPPER_BITS
 }
 
 /// The length at `at`, and where what it counts begins.

@@ -21,6 +21,7 @@ pub enum EncodeError {
     ColumnCount { table: String, event: usize, layout: usize },
     #[error("{table}: the event's rows are still compressed")]
     Compressed { table: String },
+    /// `offset` is where the value begins, with its length.
     #[error("column {column:?} of {table}, at byte {offset} of {rows_bytes} bytes of rows: {reason}")]
     Value { table: String, column: String, offset: usize, rows_bytes: usize, reason: ValueError },
     #[error("{table}: the row at byte {offset} of {rows_bytes} bytes of rows ends inside its header")]

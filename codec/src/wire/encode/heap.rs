@@ -62,44 +62,79 @@ pub(super) fn end_floats(heap: &mut TextBuffer, start: usize) -> Result<Placed, 
     Ok(Placed { start_byte: start, upper })
 }
 
+/// Writes a Text of `text`. Also true where all of it is ASCII; where not, the caller looks whether it is UTF-8.
+///
+/// The text is copied in blocks, of which the last one overlaps the one before it: so nothing is read behind the text,
+/// and its odd bytes take no loop of their own.
+#[inline(always)]
+pub(super) fn push_text(heap: &mut TextBuffer, text: &[u8]) -> Result<(Placed, bool), ValueError> {
+    let start = heap.len();
+    let upper = upper_half(SIZE_BYTE, text.len() + 1)?;
+    let room = heap.room_for(text.len() + 8);
+    // NUL and padding.
+    if let Some(end) = room.last_chunk_mut::<8>() {
+        *end = [0; 8];
+    }
+    let room = room.get_mut(..text.len()).unwrap_or_default();
+    let seen = match text.len() {
+        0..4 => copy_bytes(text, room),
+        4..8 => copy_ends::<4>(text, room),
+        8..16 => copy_ends::<8>(text, room),
+        _ => copy_blocks(text, room),
+    };
+    heap.advance((text.len() + 1).next_multiple_of(8));
+    Ok((Placed { start_byte: start, upper }, seen & UPPER_BITS == 0))
+}
+
 const UPPER_BITS: u128 = 0x8080_8080_8080_8080_8080_8080_8080_8080;
 
 /// Bytes that are copied at once.
 const BLOCK: usize = 16;
 
-/// Writes a Text of the first `length` bytes of `source`, copied in blocks that may run ahead into what follows them
-/// there. Also true where all of the text is ASCII; where not, the caller looks whether it is UTF-8.
+// Each of these copies `from` to `to`, which is as long, and tells all bits that it has seen.
+
 #[inline(always)]
-pub(super) fn push_text(heap: &mut TextBuffer, source: &[u8], length: usize) -> Result<(Placed, bool), ValueError> {
-    let start = heap.len();
-    let upper = upper_half(SIZE_BYTE, length + 1)?;
-    let blocks_bytes = length.next_multiple_of(BLOCK);
-    let room = heap.room_for(blocks_bytes + 8);
-    let is_ascii = match source.get(..blocks_bytes) {
-        Some(readable) => {
-            let (mut seen, mut last) = (0_u128, 0_u128);
-            for (to, from) in room.as_chunks_mut::<BLOCK>().0.iter_mut().zip(readable.as_chunks::<BLOCK>().0) {
-                *to = *from;
-                seen |= last;
-                last = u128::from_le_bytes(*from);
-            }
-            // Bytes behind the text do not count.
-            let foreign_bytes = (blocks_bytes - length) % BLOCK;
-            (seen | last & (!0 >> (8 * foreign_bytes))) & UPPER_BITS == 0
-        }
-        // The last few bytes of the event.
-        None => {
-            let bytes = source.get(..length).unwrap_or_default();
-            room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-            bytes.is_ascii()
-        }
-    };
-    // NUL and padding.
-    if let Some(end) = room.get_mut(length..).and_then(|rest| rest.first_chunk_mut::<8>()) {
-        *end = [0; 8];
+fn copy_bytes(from: &[u8], to: &mut [u8]) -> u128 {
+    let mut seen = 0;
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+        seen |= *from;
     }
-    heap.advance((length + 1).next_multiple_of(8));
-    Ok((Placed { start_byte: start, upper }, is_ascii))
+    seen.into()
+}
+
+/// N to 2 N bytes, as the first N and the last N.
+#[inline(always)]
+fn copy_ends<const N: usize>(from: &[u8], to: &mut [u8]) -> u128 {
+    let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else { return 0 };
+    if let Some(to) = to.first_chunk_mut() {
+        *to = *first;
+    }
+    if let Some(to) = to.last_chunk_mut() {
+        *to = *last;
+    }
+    bits(first) | bits(last)
+}
+
+#[inline(always)]
+fn copy_blocks(from: &[u8], to: &mut [u8]) -> u128 {
+    let mut seen = 0;
+    for (to, from) in to.as_chunks_mut::<BLOCK>().0.iter_mut().zip(from.as_chunks::<BLOCK>().0) {
+        *to = *from;
+        seen |= u128::from_le_bytes(*from);
+    }
+    if let (Some(from), Some(to)) = (from.last_chunk::<BLOCK>(), to.last_chunk_mut::<BLOCK>()) {
+        *to = *from;
+        seen |= u128::from_le_bytes(*from);
+    }
+    seen
+}
+
+#[inline(always)]
+fn bits<const N: usize>(bytes: &[u8; N]) -> u128 {
+    let mut wide = [0; BLOCK];
+    wide.iter_mut().zip(bytes).for_each(|(wide, byte)| *wide = *byte);
+    u128::from_le_bytes(wide)
 }
 
 /// Writes a Text by `write`, which says how long it is.

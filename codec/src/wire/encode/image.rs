@@ -5,7 +5,6 @@ use std::ops::Range;
 use super::heap::{self, Placed};
 use super::program::{Read, RowProgram, Step};
 use crate::mysql::value::buffer::TextBuffer;
-use crate::mysql::value::cell::CellLength;
 use crate::mysql::value::charset::Charset;
 use crate::mysql::value::decimal::{DecimalFormat, TEXT_ROOM};
 use crate::mysql::value::{ValueError, bits, compressed, json, json_diff, net, temporal};
@@ -86,6 +85,8 @@ pub(super) struct ImageWriter<'w, 'a> {
     /// Row of the piece.
     pub row: u32,
     pub kind: ImageKind<'a>,
+    /// Why the last value could not be read.
+    pub reason: ValueError,
 }
 
 /// The struct that is being written.
@@ -99,44 +100,57 @@ impl Element<'_> {
     #[inline(always)]
     fn store<const N: usize>(&mut self, place: u32, bytes: [u8; N]) {
         // The program has checked every place against the struct.
-        if let Some(field) = self.bytes.get_mut(place as usize..).and_then(|rest| rest.first_chunk_mut()) {
-            *field = bytes;
+        let start = place as usize;
+        if let Some(field) = self.bytes.get_mut(start..start + N) {
+            field.copy_from_slice(&bytes);
         }
+    }
+
+    /// Stores N bytes of the image as they are, and goes on behind them; false where there are fewer.
+    #[inline(always)]
+    fn copy<const N: usize>(&mut self, place: u32, rows: &[u8], at: &mut usize) -> bool {
+        let Ok(value) = take::<N>(rows, *at) else { return false };
+        self.store(place, value);
+        *at += N;
+        true
     }
 }
 
-/// Takes N bytes off the front.
+/// Where the next value begins, counted from the start of the rows. A number, not a slice that shrinks: so the loop over
+/// the columns waits for one addition a column.
+type Behind = Result<usize, ValueError>;
+
+/// The N bytes at `at`.
 #[inline(always)]
-fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], ValueError> {
-    let (taken, tail) = rest.split_first_chunk::<N>().ok_or(ValueError::Truncated)?;
-    *rest = tail;
-    Ok(taken)
+fn take<const N: usize>(rows: &[u8], at: usize) -> Result<[u8; N], ValueError> {
+    let bytes = rows.get(at..at + N).and_then(|bytes| bytes.first_chunk());
+    bytes.copied().ok_or(ValueError::Truncated)
 }
 
 #[inline(always)]
-fn take_slice<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], ValueError> {
-    let (taken, tail) = rest.split_at_checked(count).ok_or(ValueError::Truncated)?;
-    *rest = tail;
-    Ok(taken)
+fn take_slice(rows: &[u8], at: usize, count: usize) -> Result<&[u8], ValueError> {
+    rows.get(at..at + count).ok_or(ValueError::Truncated)
 }
 
 #[inline(always)]
-fn take_length(rest: &mut &[u8], prefix: u8) -> Result<usize, ValueError> {
+fn take_length(rows: &[u8], at: usize, prefix: u8) -> Result<usize, ValueError> {
     Ok(match prefix {
-        1 => usize::from(take::<1>(rest)?[0]),
-        2 => usize::from(u16::from_le_bytes(*take(rest)?)),
+        1 => usize::from(take::<1>(rows, at)?[0]),
+        2 => usize::from(u16::from_le_bytes(take(rows, at)?)),
         3 => {
-            let &[a, b, c] = take(rest)?;
+            let [a, b, c] = take(rows, at)?;
             u32::from_le_bytes([a, b, c, 0]) as usize
         }
-        _ => u32::from_le_bytes(*take(rest)?) as usize,
+        _ => u32::from_le_bytes(take(rows, at)?) as usize,
     })
 }
 
+/// What a length of `prefix` bytes counts, and where it ends.
 #[inline(always)]
-fn take_prefixed<'a>(rest: &mut &'a [u8], prefix: u8) -> Result<&'a [u8], ValueError> {
-    let length = take_length(rest, prefix)?;
-    take_slice(rest, length)
+fn take_prefixed(rows: &[u8], at: usize, prefix: u8) -> Result<(&[u8], usize), ValueError> {
+    let length = take_length(rows, at, prefix)?;
+    let start = at + usize::from(prefix);
+    Ok((take_slice(rows, start, length)?, start + length))
 }
 
 impl<'a> ImageWriter<'_, 'a> {
@@ -150,9 +164,12 @@ impl<'a> ImageWriter<'_, 'a> {
         elements: &mut Vec<u8>,
         rest: &mut &'a [u8],
     ) -> Result<(), Fault> {
-        let header_fault = |reason| Fault { column: steps.first().map_or(0, |step| step.column), reason };
-        let mut tail = *rest;
-        let nulls = take_slice(&mut tail, steps.len().div_ceil(8)).map_err(header_fault)?;
+        let rows = self.rows;
+        let mut at = rows.len() - rest.len();
+        let nulls_bytes = steps.len().div_ceil(8);
+        let nulls = take_slice(rows, at, nulls_bytes)
+            .map_err(|reason| Fault { column: steps.first().map_or(0, |step| step.column), reason })?;
+        at += nulls_bytes;
         let element_start = elements.len();
         elements.extend_from_slice(template);
         let bytes = elements.get_mut(element_start..).unwrap_or_default();
@@ -166,151 +183,245 @@ impl<'a> ImageWriter<'_, 'a> {
                     if let Some(byte) = element.bytes.get_mut(step.null_byte as usize) {
                         *byte &= !step.null_mask;
                     }
-                } else if let Err(reason) = self.value(step, &mut element, &mut tail) {
-                    *rest = tail;
-                    return Err(Fault { column: step.column, reason });
+                    continue;
                 }
+                // Integers are copied here. One that is cut goes on to what tells so.
+                let is_copied = match step.read {
+                    Read::Copy1 => element.copy::<1>(step.place, rows, &mut at),
+                    Read::Copy2 => element.copy::<2>(step.place, rows, &mut at),
+                    Read::Copy4 => element.copy::<4>(step.place, rows, &mut at),
+                    Read::Copy8 => element.copy::<8>(step.place, rows, &mut at),
+                    _ => false,
+                };
+                if is_copied {
+                    continue;
+                }
+                let element = &mut element;
+                let behind = match step.read {
+                    Read::Utf8 { prefix } => self.utf8(step, prefix, element, at),
+                    Read::Decimal(ref format) => self.decimal(step, format, element, at),
+                    Read::DateTime2 { fraction } => self.datetime2(step, fraction, element, at),
+                    Read::Timestamp2 { fraction } => self.timestamp2(step, fraction, element, at),
+                    _ => self.value(step, element, at),
+                };
+                let Some(behind) = behind else {
+                    *rest = rows.get(at..).unwrap_or_default();
+                    return Err(Fault { column: step.column, reason: self.reason });
+                };
+                at = behind;
             }
         }
-        *rest = tail;
+        *rest = rows.get(at..).unwrap_or_default();
         Ok(())
+    }
+
+    /// Any other value. `None`, here and in what is beside it: `reason` says why.
+    #[inline(never)]
+    fn value(&mut self, step: &Step, element: &mut Element<'_>, at: usize) -> Option<usize> {
+        let behind = self.try_value(step, element, at);
+        self.keep(behind)
+    }
+
+    /// An end that comes back in registers; the reason, which would not, is put aside.
+    #[inline(always)]
+    fn keep(&mut self, behind: Behind) -> Option<usize> {
+        behind.map_err(|reason| self.reason = reason).ok()
     }
 
     #[inline(always)]
-    fn value(&mut self, step: &Step, element: &mut Element<'_>, rest: &mut &'a [u8]) -> Result<(), ValueError> {
+    fn try_value(&mut self, step: &Step, element: &mut Element<'_>, at: usize) -> Behind {
         let place = step.place;
-        match step.read {
-            Read::Copy1 => element.store(place, *take::<1>(rest)?),
-            Read::Copy2 => element.store(place, *take::<2>(rest)?),
-            Read::Copy4 => element.store(place, *take::<4>(rest)?),
-            Read::Copy8 => element.store(place, *take::<8>(rest)?),
-            Read::Signed3 => {
-                let &[low, middle, high] = take(rest)?;
-                element.store(place, (i32::from_le_bytes([0, low, middle, high]) >> 8).to_le_bytes());
-            }
-            Read::Unsigned3 => {
-                let &[low, middle, high] = take(rest)?;
-                element.store(place, [low, middle, high, 0]);
-            }
-            Read::Year => element.store(place, temporal::year(take::<1>(rest)?[0]).to_le_bytes()),
-            Read::Bit { bytes } => {
-                element.store(place, bits::big_endian(take_slice(rest, bytes.into())?).to_le_bytes());
+        Ok(match step.read {
+            Read::Copy1 | Read::Copy2 | Read::Copy4 | Read::Copy8 => return Err(ValueError::Truncated),
+            Read::Date => {
+                element.store(place, temporal::date(take(self.rows, at)?)?.to_le_bytes());
+                at + 3
             }
             Read::Enum { bytes } => {
-                let index = bits::little_endian(take_slice(rest, bytes.into())?) as u16;
-                element.store(place, index.to_le_bytes());
+                let value = take_slice(self.rows, at, bytes.into())?;
+                element.store(place, (bits::little_endian(value) as u16).to_le_bytes());
+                at + usize::from(bytes)
             }
-            Read::Set { bytes } => {
-                element.store(place, bits::little_endian(take_slice(rest, bytes.into())?).to_le_bytes());
-            }
-            Read::Date => element.store(place, temporal::date(*take(rest)?)?.to_le_bytes()),
-            Read::DateTime2 { fraction } => {
-                let whole = *take(rest)?;
-                let value = temporal::datetime2(whole, take_slice(rest, fraction.into())?)?;
-                element.store(place, value.to_le_bytes());
-            }
-            Read::Timestamp2 { fraction } => {
-                let whole = *take(rest)?;
-                let value = temporal::timestamp2(whole, take_slice(rest, fraction.into())?)?;
-                element.store(place, value.to_le_bytes());
-            }
-            Read::Time2 { fraction } => {
-                let whole = *take(rest)?;
-                let value = temporal::time2(whole, take_slice(rest, fraction.into())?)?;
-                element.store(place, value.to_le_bytes());
-            }
-            Read::DateTimeOld => element.store(place, temporal::datetime_old(*take(rest)?)?.to_le_bytes()),
-            Read::TimestampOld => element.store(place, temporal::timestamp_old(*take(rest)?).to_le_bytes()),
-            Read::TimeOld => element.store(place, temporal::time_old(*take(rest)?)?.to_le_bytes()),
-            Read::Utf8 { prefix } => {
-                let length = take_length(rest, prefix)?;
-                let source = *rest;
-                let bytes = take_slice(rest, length)?;
-                let (mut placed, is_ascii) = heap::push_text(self.heap, source, length)?;
-                if !is_ascii && std::str::from_utf8(bytes).is_err() {
-                    placed = self.replace_invalid(placed, bytes, step.column)?;
-                }
-                self.point(step, element, placed);
-            }
-            Read::Decimal(format) => {
-                let image = take_slice(rest, format.bytes())?;
-                let placed = self.decimal(format, image)?;
-                self.point(step, element, placed);
-            }
-            Read::Json { prefix, json } => {
-                if let Partial::Never = self.kind.partial {
-                    let document = take_prefixed(rest, prefix)?;
-                    let placed = self.json(document, step.column)?;
-                    self.point(step, element, placed);
-                } else {
-                    self.json_of_partial(step, prefix, json, element, rest)?;
-                }
-            }
-            Read::Data { prefix, bytes_min } => {
-                let bytes = take_prefixed(rest, prefix)?;
-                let start = heap::start(self.heap);
-                self.heap.extend(bytes);
-                let missing = usize::from(bytes_min).saturating_sub(bytes.len());
-                if missing > 0 {
-                    self.heap.room_for(missing).fill(0);
-                    self.heap.advance(missing);
-                }
-                let placed = heap::end_data(self.heap, start)?;
-                self.point(step, element, placed);
-            }
-            Read::Skip(CellLength::Fixed(bytes)) => {
-                take_slice(rest, bytes)?;
-            }
-            Read::Skip(CellLength::Prefixed(prefix)) | Read::SkipJson { prefix } => {
-                take_prefixed(rest, prefix)?;
-            }
-            _ => self.uncommon(step, element, rest)?,
-        }
-        Ok(())
+            Read::Json { prefix, json } => match self.kind.partial {
+                Partial::Never => self.json(step, prefix, element, at)?,
+                _ => self.json_of_partial(step, prefix, json, element, at)?,
+            },
+            Read::Data { prefix, bytes_min } => self.data(step, prefix, bytes_min, element, at)?,
+            Read::Skip { bytes } => at + take_slice(self.rows, at, bytes.into())?.len(),
+            Read::SkipPrefixed { prefix } => take_prefixed(self.rows, at, prefix)?.1,
+            _ => self.uncommon(step, element, at)?,
+        })
     }
 
-    /// Kinds of columns that are seldom seen, kept out of the loop.
     #[inline(never)]
-    fn uncommon(&mut self, step: &Step, element: &mut Element<'_>, rest: &mut &'a [u8]) -> Result<(), ValueError> {
+    fn utf8(&mut self, step: &Step, prefix: u8, element: &mut Element<'_>, at: usize) -> Option<usize> {
+        let behind = self.try_utf8(step, prefix, element, at);
+        self.keep(behind)
+    }
+
+    #[inline(never)]
+    fn decimal(&mut self, step: &Step, format: &DecimalFormat, element: &mut Element<'_>, at: usize) -> Option<usize> {
+        let behind = self.try_decimal(step, format, element, at);
+        self.keep(behind)
+    }
+
+    #[inline(never)]
+    fn datetime2(&mut self, step: &Step, fraction: u8, element: &mut Element<'_>, at: usize) -> Option<usize> {
+        let behind = datetime2(self.rows, step.place, fraction, element, at);
+        self.keep(behind)
+    }
+
+    #[inline(never)]
+    fn timestamp2(&mut self, step: &Step, fraction: u8, element: &mut Element<'_>, at: usize) -> Option<usize> {
+        let behind = timestamp2(self.rows, step.place, fraction, element, at);
+        self.keep(behind)
+    }
+
+    #[inline(always)]
+    fn try_utf8(&mut self, step: &Step, prefix: u8, element: &mut Element<'_>, at: usize) -> Behind {
+        let (bytes, behind) = take_prefixed(self.rows, at, prefix)?;
+        let (mut placed, is_ascii) = heap::push_text(self.heap, bytes)?;
+        if !is_ascii && std::str::from_utf8(bytes).is_err() {
+            placed = self.replace_invalid(placed, bytes, step.column)?;
+        }
+        self.point(step, element, placed);
+        Ok(behind)
+    }
+
+    #[inline(always)]
+    fn try_decimal(&mut self, step: &Step, format: &DecimalFormat, element: &mut Element<'_>, at: usize) -> Behind {
+        let image = take_slice(self.rows, at, format.bytes())?;
+        let placed = heap::push_text_with::<TEXT_ROOM>(self.heap, |room| format.write(image, room))?;
+        self.point(step, element, placed);
+        Ok(at + image.len())
+    }
+
+    #[inline(never)]
+    fn json(&mut self, step: &Step, prefix: u8, element: &mut Element<'_>, at: usize) -> Behind {
+        let (document, behind) = take_prefixed(self.rows, at, prefix)?;
+        let placed = self.json_text(document, step.column)?;
+        self.point(step, element, placed);
+        Ok(behind)
+    }
+
+    #[inline(never)]
+    fn data(&mut self, step: &Step, prefix: u8, bytes_min: u16, element: &mut Element<'_>, at: usize) -> Behind {
+        let (bytes, behind) = take_prefixed(self.rows, at, prefix)?;
         let start = heap::start(self.heap);
-        let placed = match step.read {
-            Read::Text { prefix, charset } => {
-                let bytes = take_prefixed(rest, prefix)?;
-                self.text(bytes, charset, step.column)?
+        self.heap.extend(bytes);
+        let missing = usize::from(bytes_min).saturating_sub(bytes.len());
+        if missing > 0 {
+            self.heap.room_for(missing).fill(0);
+            self.heap.advance(missing);
+        }
+        let placed = heap::end_data(self.heap, start)?;
+        self.point(step, element, placed);
+        Ok(behind)
+    }
+
+    /// Fields that are seldom seen.
+    #[inline(never)]
+    fn uncommon(&mut self, step: &Step, element: &mut Element<'_>, at: usize) -> Behind {
+        let place = step.place;
+        Ok(match step.read {
+            Read::Signed3 => {
+                let [low, middle, high] = take(self.rows, at)?;
+                element.store(place, (i32::from_le_bytes([0, low, middle, high]) >> 8).to_le_bytes());
+                at + 3
             }
-            Read::CompressedText { prefix, charset } => {
+            Read::Unsigned3 => {
+                let [low, middle, high] = take(self.rows, at)?;
+                element.store(place, [low, middle, high, 0]);
+                at + 3
+            }
+            Read::Year => {
+                let [year] = take(self.rows, at)?;
+                element.store(place, temporal::year(year).to_le_bytes());
+                at + 1
+            }
+            Read::Bit { bytes } => {
+                let value = take_slice(self.rows, at, bytes.into())?;
+                element.store(place, bits::big_endian(value).to_le_bytes());
+                at + usize::from(bytes)
+            }
+            Read::Set { bytes } => {
+                let value = take_slice(self.rows, at, bytes.into())?;
+                element.store(place, bits::little_endian(value).to_le_bytes());
+                at + usize::from(bytes)
+            }
+            Read::Time2 { fraction } => {
+                let whole = take::<3>(self.rows, at)?;
+                let fraction = take_slice(self.rows, at + whole.len(), fraction.into())?;
+                element.store(place, temporal::time2(whole, fraction)?.to_le_bytes());
+                at + whole.len() + fraction.len()
+            }
+            Read::DateTimeOld => {
+                let value = take(self.rows, at)?;
+                element.store(place, temporal::datetime_old(value)?.to_le_bytes());
+                at + 8
+            }
+            Read::TimestampOld => {
+                let value = take(self.rows, at)?;
+                element.store(place, temporal::timestamp_old(value).to_le_bytes());
+                at + 4
+            }
+            Read::TimeOld => {
+                let value = take(self.rows, at)?;
+                element.store(place, temporal::time_old(value)?.to_le_bytes());
+                at + 3
+            }
+            _ => self.uncommon_list(step, element, at)?,
+        })
+    }
+
+    /// The same for what lies in the heap.
+    fn uncommon_list(&mut self, step: &Step, element: &mut Element<'_>, at: usize) -> Behind {
+        let start = heap::start(self.heap);
+        let prefix = match step.read {
+            Read::Text { prefix, .. }
+            | Read::CompressedText { prefix, .. }
+            | Read::CompressedData { prefix }
+            | Read::Vector { prefix }
+            | Read::Inet6 { prefix }
+            | Read::Inet4 { prefix }
+            | Read::Uuid { prefix } => prefix,
+            _ => return Ok(at),
+        };
+        let (bytes, behind) = take_prefixed(self.rows, at, prefix)?;
+        let placed = match step.read {
+            Read::Text { charset, .. } => self.text(bytes, charset, step.column)?,
+            Read::CompressedText { charset, .. } => {
                 let mut scratch = std::mem::take(&mut self.scratch.bytes);
-                let text = compressed::decompress(take_prefixed(rest, prefix)?, &mut scratch, DECOMPRESSED_BYTES_MAX)?;
+                let text = compressed::decompress(bytes, &mut scratch, DECOMPRESSED_BYTES_MAX)?;
                 let placed = self.text(text, charset, step.column)?;
                 self.scratch.bytes = scratch;
                 placed
             }
-            Read::CompressedData { prefix } => {
-                let bytes = take_prefixed(rest, prefix)?;
+            Read::CompressedData { .. } => {
                 let data = compressed::decompress(bytes, &mut self.scratch.bytes, DECOMPRESSED_BYTES_MAX)?;
                 self.heap.extend(data);
                 heap::end_data(self.heap, start)?
             }
-            Read::Vector { prefix } => {
-                self.heap.extend(take_prefixed(rest, prefix)?);
+            Read::Vector { .. } => {
+                self.heap.extend(bytes);
                 heap::end_floats(self.heap, start)?
             }
-            Read::Inet6 { prefix } => {
-                net::write_inet6(padded(take_prefixed(rest, prefix)?)?, self.heap);
+            Read::Inet6 { .. } => {
+                net::write_inet6(padded(bytes)?, self.heap);
                 heap::end_text(self.heap, start)?
             }
-            Read::Inet4 { prefix } => {
-                net::write_inet4(padded(take_prefixed(rest, prefix)?)?, self.heap);
+            Read::Inet4 { .. } => {
+                net::write_inet4(padded(bytes)?, self.heap);
                 heap::end_text(self.heap, start)?
             }
-            Read::Uuid { prefix } => {
-                net::write_uuid(padded(take_prefixed(rest, prefix)?)?, self.heap);
+            Read::Uuid { .. } => {
+                net::write_uuid(padded(bytes)?, self.heap);
                 heap::end_text(self.heap, start)?
             }
-            _ => return Ok(()),
+            _ => return Ok(behind),
         };
         self.point(step, element, placed);
-        Ok(())
+        Ok(behind)
     }
 
     /// The pointer of a step: its offset counts from the word behind it, in a list that begins where the heap does.
@@ -324,12 +435,7 @@ impl<'a> ImageWriter<'_, 'a> {
     }
 
     #[inline(always)]
-    fn decimal(&mut self, format: DecimalFormat, image: &[u8]) -> Result<Placed, ValueError> {
-        heap::push_text_with::<TEXT_ROOM>(self.heap, |room| format.write(image, room))
-    }
-
-    #[inline(always)]
-    fn json(&mut self, document: &[u8], column: u16) -> Result<Placed, ValueError> {
+    fn json_text(&mut self, document: &[u8], column: u16) -> Result<Placed, ValueError> {
         let start = heap::start(self.heap);
         let encoding = json::write_text(document, self.heap)?;
         self.end_json(start, encoding, document, column)
@@ -354,15 +460,8 @@ impl<'a> ImageWriter<'_, 'a> {
 
     /// JSON of a PARTIAL_UPDATE_ROWS event.
     #[inline(never)]
-    fn json_of_partial(
-        &mut self,
-        step: &Step,
-        prefix: u8,
-        json: u16,
-        element: &mut Element<'_>,
-        rest: &mut &'a [u8],
-    ) -> Result<(), ValueError> {
-        let bytes = take_prefixed(rest, prefix)?;
+    fn json_of_partial(&mut self, step: &Step, prefix: u8, json: u16, element: &mut Element<'_>, at: usize) -> Behind {
+        let (bytes, behind) = take_prefixed(self.rows, at, prefix)?;
         let json = usize::from(json);
         let placed = match self.kind.partial {
             Partial::After(partial_bits)
@@ -377,21 +476,21 @@ impl<'a> ImageWriter<'_, 'a> {
                     // The document is not at hand, or not the one that the difference was made for.
                     self.heap.truncate(start);
                     self.cell(step.column, CellState::JsonDiff, bytes);
-                    return Ok(());
+                    return Ok(behind);
                 };
                 self.end_json(start, encoding, bytes, step.column)?
             }
             Partial::Before => {
-                let end = self.rows.len() - rest.len();
+                let end = behind;
                 if let Some(document) = self.scratch.documents.get_mut(json) {
                     *document = Some(end - bytes.len()..end);
                 }
-                self.json(bytes, step.column)?
+                self.json_text(bytes, step.column)?
             }
-            _ => self.json(bytes, step.column)?,
+            _ => self.json_text(bytes, step.column)?,
         };
         self.point(step, element, placed);
-        Ok(())
+        Ok(behind)
     }
 
     /// Text of any character set but UTF-8.
@@ -399,7 +498,7 @@ impl<'a> ImageWriter<'_, 'a> {
         let charset = self.program.charsets.get(usize::from(charset)).copied().unwrap_or(Charset::Utf8);
         let start = heap::start(self.heap);
         if charset.is_ascii_superset()
-            && let (placed, true) = heap::push_text(self.heap, bytes, bytes.len())?
+            && let (placed, true) = heap::push_text(self.heap, bytes)?
         {
             return Ok(placed);
         }
@@ -433,6 +532,22 @@ impl<'a> ImageWriter<'_, 'a> {
             payload: payload.to_vec(),
         });
     }
+}
+
+#[inline(always)]
+fn datetime2(rows: &[u8], place: u32, fraction: u8, element: &mut Element<'_>, at: usize) -> Behind {
+    let whole = take::<5>(rows, at)?;
+    let fraction = take_slice(rows, at + whole.len(), fraction.into())?;
+    element.store(place, temporal::datetime2(whole, fraction)?.to_le_bytes());
+    Ok(at + whole.len() + fraction.len())
+}
+
+#[inline(always)]
+fn timestamp2(rows: &[u8], place: u32, fraction: u8, element: &mut Element<'_>, at: usize) -> Behind {
+    let whole = take::<4>(rows, at)?;
+    let fraction = take_slice(rows, at + whole.len(), fraction.into())?;
+    element.store(place, temporal::timestamp2(whole, fraction)?.to_le_bytes());
+    Ok(at + whole.len() + fraction.len())
 }
 
 /// MariaDB takes zero bytes off the end of what it stores as BINARY(n).

@@ -41,10 +41,12 @@ pub(super) struct Step {
 /// How a value is read from the image and stored. Prefixes are the 1 to 4 bytes of a length.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Read {
-    /// Masked, or of no known kind.
-    Skip(CellLength),
-    /// The same, of a JSON column, which may be partial.
-    SkipJson {
+    /// Masked, or of no known kind: so many bytes.
+    Skip {
+        bytes: u8,
+    },
+    /// The same, with a length before it.
+    SkipPrefixed {
         prefix: u8,
     },
     Copy1,
@@ -136,7 +138,7 @@ impl RowProgram {
         let mut steps = Vec::with_capacity(formats.len());
         for (index, ((place, column), &format)) in layout.columns.iter().zip(&schema.columns).zip(formats).enumerate() {
             let read = compiler.read(place, column, format)?;
-            let is_read = !matches!(read, Read::Skip(_) | Read::SkipJson { .. });
+            let is_read = !matches!(read, Read::Skip { .. } | Read::SkipPrefixed { .. });
             let null_mask = place.null_slot.map_or(0, |bit| 1 << (bit % 8));
             let null_byte = place.null_slot.map_or(0, |bit| bit / 8);
             let start = match width(place.kind) {
@@ -217,25 +219,29 @@ impl Compiler {
             CellLength::Fixed(bytes) => bytes as u8,
             CellLength::Prefixed(_) => 0,
         };
+        let skip = match length {
+            CellLength::Fixed(_) => Read::Skip { bytes },
+            CellLength::Prefixed(_) => Read::SkipPrefixed { prefix },
+        };
         if format.type_code == t::JSON {
             let json = self.json_columns as u16;
             self.json_columns += 1;
             return match place.kind {
-                _ if place.masked => Ok(Read::SkipJson { prefix }),
+                _ if place.masked => Ok(Read::SkipPrefixed { prefix }),
                 K::Json => Ok(Read::Json { prefix, json }),
-                K::Unknown => Ok(Read::SkipJson { prefix }),
+                K::Unknown => Ok(Read::SkipPrefixed { prefix }),
                 _ => Err(unfit),
             };
         }
         // A column of type NULL (a result of CREATE ... SELECT NULL) has no bytes and is always NULL.
         if place.masked || format.type_code == t::NULL {
-            return Ok(Read::Skip(length));
+            return Ok(skip);
         }
         let is_string = matches!(format.type_code, t::VARCHAR | t::VAR_STRING | t::STRING);
         let is_blob = matches!(format.type_code, t::BLOB | t::TINY_BLOB | t::MEDIUM_BLOB | t::LONG_BLOB);
         let is_compressed = matches!(format.type_code, t::VARCHAR_COMPRESSED | t::BLOB_COMPRESSED);
         Ok(match (place.kind, format.type_code) {
-            (K::Unknown, _) => Read::Skip(length),
+            (K::Unknown, _) => skip,
             (K::Int8 | K::Uint8, t::TINY) => Read::Copy1,
             (K::Int16 | K::Uint16, t::SHORT) => Read::Copy2,
             (K::Int32 | K::Uint32, t::LONG) | (K::Float32, t::FLOAT) => Read::Copy4,

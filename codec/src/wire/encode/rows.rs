@@ -182,8 +182,17 @@ impl<'a> Pieces<'_, 'a> {
         before.elements.clear();
         after.elements.clear();
         let kind = ImageKind { image: Image::After, partial: Partial::Never };
-        let mut writer =
-            ImageWriter { program, rows: event.rows, heap, blob_start, scratch, cells: Vec::new(), row: 0, kind };
+        let mut writer = ImageWriter {
+            program,
+            rows: event.rows,
+            heap,
+            blob_start,
+            scratch,
+            cells: Vec::new(),
+            row: 0,
+            kind,
+            reason: ValueError::Truncated,
+        };
         while !self.rest.is_empty() || self.rowless {
             let row_start = self.rest;
             let marks = (writer.heap.len(), before.elements.len(), after.elements.len(), writer.cells.len());
