@@ -268,7 +268,14 @@ impl Changing<'_, '_> {
             .collect();
         let (database, table) = self.kept(name);
         let charset = self.charset_of_database(&database);
-        self.define(TableDefinition { database, table, charset, kind: TableKind::Sequence, columns });
+        self.define(TableDefinition {
+            database,
+            table,
+            charset,
+            kind: TableKind::Sequence,
+            columns,
+            without_unique_keys: false,
+        });
     }
 
     fn create_table(&mut self, create: &CreateTable) {
@@ -311,7 +318,8 @@ impl Changing<'_, '_> {
         let columns =
             elements.columns.iter().map(|spec| resolve::column(spec, &charset, None)).collect::<Result<Vec<_>, _>>()?;
         let (database, table) = self.kept(name);
-        let mut definition = TableDefinition { database, table, charset, kind: TableKind::Table, columns };
+        let mut definition =
+            TableDefinition { database, table, charset, kind: TableKind::Table, columns, without_unique_keys: false };
         alter::no_name_twice(&definition.columns)?;
         let of_column = elements
             .columns
@@ -332,6 +340,7 @@ impl Changing<'_, '_> {
             let of_columns = elements.columns.iter().filter(|spec| spec.unique).map(hashing::key_of_column);
             let keys: Vec<UniqueKey> = elements.unique_keys.iter().cloned().chain(of_columns).collect();
             hashing::add(&mut definition, &keys, options.engine.as_deref())?;
+            definition.without_unique_keys = keys.is_empty();
         }
         Ok(definition)
     }

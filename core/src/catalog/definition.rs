@@ -25,6 +25,10 @@ pub struct TableDefinition {
     #[serde(default)]
     pub kind: TableKind,
     pub columns: Vec<ColumnDefinition>,
+    /// It is certain that it has no unique key but the primary one, so that none of its columns can come to be hashed
+    /// (MariaDB's alone; never true elsewhere).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_unique_keys: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -220,6 +224,7 @@ impl TableDefinition {
             charset: "utf8mb4".into(),
             kind: TableKind::Table,
             columns: columns.iter().map(column).collect(),
+            without_unique_keys: false,
         }
     }
 }

@@ -35,7 +35,8 @@ pub(super) fn key_of_column(spec: &ColumnSpec) -> UniqueKey {
 pub(super) fn keys_matter(before: &TableDefinition, clauses: &[AlterClause]) -> bool {
     count(before) > 0
         || clauses.iter().any(|clause| match clause {
-            AlterClause::AddUnique(key) => is_hashed(before, key, None) != Ok(false),
+            // The first one of all, or one that is hashed.
+            AlterClause::AddUnique(key) => before.without_unique_keys || is_hashed(before, key, None) != Ok(false),
             _ => false,
         })
 }
@@ -114,7 +115,7 @@ pub(super) fn altered(
     if count(before) > 0 && (has_geometry || clauses.iter().any(is_uncertain)) {
         return Err("a table was altered that has a hashed unique key, which may be gone".to_owned());
     }
-    // Which unique keys a column is part of is not kept.
+    // Which unique keys a column is part of is not kept, only that there are none.
     let is_lob = |column: &ColumnDefinition| {
         matches!(column.defined_type, DefinedType::Text { .. } | DefinedType::Blob { .. } | DefinedType::Geometry)
     };
@@ -125,7 +126,7 @@ pub(super) fn altered(
         };
         find(after, &column.name) && !find(before, from)
     });
-    if becomes_lob {
+    if becomes_lob && !before.without_unique_keys {
         return Err(
             "a column became TEXT or BLOB, which is hashed into a hidden column if it has a unique key".to_owned()
         );
@@ -140,6 +141,7 @@ pub(super) fn altered(
             _ => None,
         })
         .collect();
+    after.without_unique_keys = before.without_unique_keys && keys.is_empty();
     add(after, &keys, None)
 }
 

@@ -374,6 +374,30 @@ fn a_statement_that_is_too_long_leaves_its_table_in_doubt() {
 }
 
 #[test]
+fn a_column_becomes_a_text_where_no_key_can_be_hashed() {
+    let in_mariadb = Session { dialect: mariadb(), ..session() };
+    let check = |statements: &[&str], is_known: bool| {
+        let mut catalog = after(&[]);
+        for sql in statements.iter().chain(&["ALTER TABLE t MODIFY a TEXT"]) {
+            apply_in(&mut catalog, sql, &in_mariadb);
+        }
+        let state = catalog.table("d", "t");
+        assert_eq!(matches!(state, TableState::Known(_)), is_known, "{statements:?}: {state:?}");
+    };
+    check(&["CREATE TABLE t (id INT PRIMARY KEY, a INT, KEY (a))"], true);
+    check(&["CREATE TABLE t (a INT)", "ALTER TABLE t ADD b INT KEY", "CREATE INDEX i ON t (a)"], true);
+    check(&["CREATE TABLE s (a INT)", "CREATE TABLE t LIKE s"], true);
+    check(&["CREATE TABLE t (a INT UNIQUE)"], false);
+    check(&["CREATE TABLE t (a SERIAL)"], false);
+    check(&["CREATE TABLE t (a BIGINT NOT NULL SERIAL DEFAULT VALUE)"], false);
+    check(&["CREATE TABLE t (a INT, UNIQUE KEY k (a))"], false);
+    check(&["CREATE TABLE t (a INT)", "ALTER TABLE t ADD CONSTRAINT c UNIQUE (a)"], false);
+    check(&["CREATE TABLE t (a INT)", "CREATE UNIQUE INDEX i ON t (a)"], false);
+    check(&["CREATE TABLE t (b INT)", "ALTER TABLE t ADD a INT UNIQUE"], false);
+    check(&["CREATE TABLE t (a INT)", "ALTER TABLE t MODIFY a BIGINT UNIQUE"], false);
+}
+
+#[test]
 fn the_serialized_form_is_stable() {
     let catalog =
         after(&["CREATE TABLE t (id BIGINT UNSIGNED PRIMARY KEY, n VARCHAR(40), d DATETIME(3), e ENUM('x'))"]);

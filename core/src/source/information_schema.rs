@@ -111,17 +111,17 @@ pub fn snapshot_queries(scope: Scope<'_>) -> [String; 3] {
         format!(
             "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, TABLE_COLLATION, ENGINE FROM information_schema.TABLES WHERE {wanted}"
         ),
-        // Only MariaDB can have columns of a row's time, and only it reads what is in this comment (and so below: a unique
-        // key is only hashed there, but in engines that know no other index).
+        // Only MariaDB can have columns of a row's time, and only it reads what is in this comment (and so below: unique keys
+        // matter where they may be hashed, which other servers only do in engines that know no other index).
         format!(
             "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME \
              /*M!100200 , GENERATION_EXPRESSION */ FROM information_schema.COLUMNS WHERE {wanted} \
              ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
         ),
         format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS \
-             WHERE {wanted} AND (INDEX_NAME = 'PRIMARY' \
-             /*M!100400 OR (NON_UNIQUE = 0 AND INDEX_TYPE = 'HASH' AND SEQ_IN_INDEX = 1) */) ORDER BY TABLE_SCHEMA, TABLE_NAME, SEQ_IN_INDEX"
+            "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME /*M!100200 , INDEX_TYPE */ \
+             FROM information_schema.STATISTICS WHERE {wanted} AND (INDEX_NAME = 'PRIMARY' \
+             /*M!100200 OR (NON_UNIQUE = 0 AND SEQ_IN_INDEX = 1) */) ORDER BY TABLE_SCHEMA, TABLE_NAME, SEQ_IN_INDEX"
         ),
     ]
 }
@@ -155,12 +155,20 @@ pub fn snapshot(
         };
         let columns = columns.remove(&(database, table)).unwrap_or_default();
         let keys = keys.remove(&(database, table)).unwrap_or_default();
-        let (key, hashed): (Vec<&[Cell]>, Vec<&[Cell]>) =
+        let (key, unique): (Vec<&[Cell]>, Vec<&[Cell]>) =
             keys.into_iter().partition(|cells| cells.first().and_then(text) == Some("PRIMARY"));
-        let hashed = if text(engine).is_some_and(|engine| engine == "MEMORY") { 0 } else { hashed.len() };
+        let is_hashed = |cells: &&&[Cell]| cells.get(2).and_then(text) == Some("HASH");
+        let hashed = match text(engine) {
+            Some("MEMORY") => 0,
+            _ => unique.iter().filter(is_hashed).count(),
+        };
+        // Only MariaDB's answer has a fourth cell, and only it was asked for unique keys.
+        let is_mariadb = columns.iter().all(|cells| cells.len() > 3);
         match definition(database, table, kind, text(collation), &columns, &key) {
             Ok(mut definition) => {
                 definition.add_hidden_hashes(hashed);
+                definition.without_unique_keys =
+                    is_mariadb && unique.is_empty() && definition.kind != TableKind::Sequence;
                 snapshot.tables.push(definition);
             }
             Err(reason) => snapshot.doubtful.push((database.to_owned(), table.to_owned(), reason)),
@@ -220,7 +228,8 @@ fn definition(
         definitions.push(ColumnDefinition { name: name.to_owned(), defined_type, primary_key, hidden: false });
     }
     let (database, table) = (database.to_owned(), table.to_owned());
-    let mut definition = TableDefinition { database, table, charset, kind, columns: definitions };
+    let mut definition =
+        TableDefinition { database, table, charset, kind, columns: definitions, without_unique_keys: false };
     if kind == TableKind::SystemVersioned && !is_explicit {
         definition.add_hidden_versioning()?;
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::line::RowLine;
 use super::values::is_address_or_uuid;
 use super::{Images, LeftOut};
-use crate::harness::{MysqlServer, Session};
+use crate::harness::{Kind, MysqlServer, Session, Version};
 
 /// What a server answers about all base tables of some databases, as it is now.
 pub struct SelectedTables {
@@ -45,6 +45,8 @@ enum Form {
     Hex,
     /// HEX() too, of the numbers' bytes.
     Vector,
+    /// MySQL 5.7 prints a DOUBLE in a document without its `.0`.
+    OldJson,
     /// As the server prints it; the log alone tells no more than its bytes.
     Address,
 }
@@ -69,7 +71,7 @@ impl Form {
     fn expression(self, name: &str) -> String {
         let column = quoted(name);
         match self {
-            Self::Printed | Self::Address => column,
+            Self::Printed | Self::OldJson | Self::Address => column,
             Self::Decimal => format!("{column} + 0"),
             Self::Unsigned => format!("CAST({column} AS UNSIGNED)"),
             Self::Float32 | Self::Float64 => format!("{column} * 1e0"),
@@ -88,6 +90,9 @@ impl Form {
                 Value::Number(number) => number.to_string() == selected,
                 _ => false,
             },
+            Self::OldJson => {
+                value.as_str().is_some_and(|text| text == selected || without_point_zero(text) == selected)
+            }
             Self::Unsigned => value.as_number().is_some_and(|number| number.to_string() == selected),
             Self::Float32 => selected.parse::<f64>().is_ok_and(|selected| {
                 // the shortest digits at the width of a float
@@ -130,6 +135,21 @@ fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
+/// A document whose whole DOUBLEs are printed as integers are.
+fn without_point_zero(document: &str) -> String {
+    let (mut text, mut in_string, mut escaped) = (String::new(), false, false);
+    for (at, char) in document.char_indices() {
+        in_string ^= char == '"' && !escaped;
+        escaped = char == '\\' && !escaped;
+        text.push(char);
+        let is_end = !document[at + 1..].starts_with(|next: char| next.is_ascii_digit() || matches!(next, 'e' | '.'));
+        if !in_string && char == '0' && text.ends_with(".0") && is_end {
+            text.truncate(text.len() - 2);
+        }
+    }
+    text
+}
+
 fn vector_hex(value: &Value) -> Option<String> {
     let mut hex = String::new();
     for element in value.as_array()? {
@@ -154,13 +174,17 @@ impl SelectedTables {
              ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION",
             names.join(", ")
         ))?;
+        let prints_short_doubles = server.kind() == Kind::Mysql && server.version < Version(8, 0, 0);
         let mut columns: BTreeMap<(String, String), Vec<SelectedColumn>> = BTreeMap::new();
         for row in 0..set.rows.len() {
             let text = |column| set.text(row, column).unwrap_or_default();
             let (data_type, sql_type) = (text(3).to_lowercase(), text(4).to_lowercase());
             columns.entry((text(0), text(1))).or_default().push(SelectedColumn {
                 name: text(2),
-                form: Form::of(&data_type, &sql_type),
+                form: match Form::of(&data_type, &sql_type) {
+                    Form::Printed if data_type == "json" && prints_short_doubles => Form::OldJson,
+                    form => form,
+                },
                 sql_type,
             });
         }
@@ -317,6 +341,8 @@ mod tests {
         check(Form::Printed, None, json!(null), true);
         check(Form::Printed, Some(""), json!(null), false);
         check(Form::Printed, None, json!(""), false);
+        check(Form::OldJson, Some(r#"[1, "2.0", {"a": -3}, 1.05]"#), json!(r#"[1.0, "2.0", {"a": -3.0}, 1.05]"#), true);
+        check(Form::OldJson, Some("1"), json!("1.1"), false);
         check(Form::Float32, Some("0.10000000149011612"), json!(0.1), true);
         check(Form::Float64, Some("0.1"), json!(0.1), true);
         check(Form::Float64, Some("-0"), json!(-0.0), true);

@@ -327,6 +327,12 @@ impl<'a> Follower<'a> {
 }
 
 fn same(ours: Option<&TableDefinition>, theirs: Option<&TableDefinition>) -> anyhow::Result<()> {
+    // Keys that are gone are not followed: what is certain must be true, and it need not be known.
+    let mut ours = ours.cloned();
+    if let (Some(ours), Some(theirs)) = (&mut ours, theirs) {
+        ours.without_unique_keys |= theirs.without_unique_keys;
+    }
+    let ours = ours.as_ref();
     ensure!(ours == theirs, "the catalog has\n  {ours:?}\nthe server has\n  {theirs:?}");
     Ok(())
 }

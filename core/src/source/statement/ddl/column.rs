@@ -54,12 +54,14 @@ impl Parser<'_, '_> {
 
     /// What stands behind the name. FIRST and AFTER are only known to ALTER, and nowhere else mean anything.
     pub fn column_named(&mut self, name: String) -> Parsed<(ColumnSpec, Place)> {
+        // SERIAL is BIGINT UNSIGNED NOT NULL AUTO_INCREMENT UNIQUE.
+        let is_serial = self.at("SERIAL");
         let type_spec = self.type_spec().map_err(|reason| format!("column {name}: {reason}"))?;
         let mut column = ColumnSpec {
             name,
             type_spec,
             primary_key: false,
-            unique: false,
+            unique: is_serial,
             row_bound: None,
             system_versioning: false,
         };
@@ -115,6 +117,7 @@ impl Parser<'_, '_> {
             "SERIAL" => {
                 self.need("DEFAULT")?;
                 self.need("VALUE")?;
+                column.unique = true;
             }
             "COMMENT" | "COLUMN_FORMAT" | "STORAGE" | "SRID" | "ENGINE_ATTRIBUTE" | "SECONDARY_ENGINE_ATTRIBUTE" => {
                 self.name_or_text("a value")?;
