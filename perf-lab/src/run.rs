@@ -89,7 +89,7 @@ pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Pla
     let stamps = stamps_folder.path().join("stamps");
     let (pids, mut process, _daemon) = match subject {
         Subject::Bare => {
-            let bytes = replayer.stream_bytes()?;
+            let bytes = ends(&replayer, plan)?.last().copied().context("no transactions")?;
             let plan = Plan { rows: bytes, ..*plan };
             let process = Process::own("bare", replayer.bare_address, recording, &plan, &stamps, Some(1))?;
             (vec![process.pid()], process, None)
@@ -132,7 +132,7 @@ pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Pla
     process.finish()?;
     let stamps = read_stamps(&stamps)?;
     let stamps = match subject {
-        Subject::Bare => arrivals(&stamps, &replayer.ends()?),
+        Subject::Bare => arrivals(&stamps, &ends(&replayer, plan)?),
         _ => stamps,
     };
     Ok(Run { go_ns, done_ns, stamps, usage, offered: replayer.offered() })
@@ -141,6 +141,13 @@ pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Pla
 pub fn start_millstreamd(source: SocketAddr, engine: &[(&str, &str)]) -> anyhow::Result<Millstreamd> {
     let options = engine.iter().fold(Options::default(), |options, (key, value)| options.engine(key, value));
     Millstreamd::start_at(&source.to_string(), options)
+}
+
+/// Ends of the transactions that are waited for, in bytes of the stream.
+fn ends(replayer: &Replayer, plan: &Plan) -> anyhow::Result<Vec<u64>> {
+    let mut ends = replayer.ends()?;
+    ends.truncate(usize::try_from(plan.transactions)?);
+    Ok(ends)
 }
 
 /// When each transaction's last byte was read, from pairs of (bytes so far, when).

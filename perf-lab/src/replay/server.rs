@@ -144,14 +144,6 @@ impl Replayer {
     pub fn ends(&self) -> anyhow::Result<Vec<u64>> {
         Ok(self.shared.packets(true)?.ends.iter().map(|end| *end as u64).collect())
     }
-
-    /// All bytes of that stream.
-    ///
-    /// # Errors
-    /// As `start`.
-    pub fn stream_bytes(&self) -> anyhow::Result<u64> {
-        Ok(self.shared.packets(true)?.bytes.len() as u64)
-    }
 }
 
 impl Drop for Replayer {
