@@ -6,8 +6,9 @@ use millstream_tests::load::Random;
 
 /// Random statements on each server; `MILLSTREAM_DDL_STATEMENTS` sets another number.
 const RANDOM_STATEMENTS: usize = 200;
+/// Of another seed in each run.
+const FRESH_STATEMENTS: usize = 100;
 
-/// Another one now and then finds another oddity of a server, which is no reason for a failing build.
 const SEED: u64 = 21;
 
 /// A server of this test's own: the log and the databases must be only ours.
@@ -177,12 +178,20 @@ fn check_shared(flavour: Flavour, server: &MysqlServer) {
     assert!(found.different.is_empty(), "{flavour}: {}", found.different.join("\n"));
 }
 
+/// With the one seed, and one of this run's own; or with the one that is given.
 fn check_random(flavour: Flavour) {
+    let given = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let count = given("MILLSTREAM_DDL_STATEMENTS").map(|count| count as usize);
+    if given("MILLSTREAM_SEED").is_none() {
+        check_seed(flavour, SEED, count.unwrap_or(RANDOM_STATEMENTS));
+    }
+    let fresh = Random::seed_of_test(flavour.name());
+    let of_fresh = if given("MILLSTREAM_SEED").is_some() { RANDOM_STATEMENTS } else { FRESH_STATEMENTS };
+    check_seed(flavour, fresh, count.unwrap_or(of_fresh));
+}
+
+fn check_seed(flavour: Flavour, seed: u64, count: usize) {
     let Some(server) = server(flavour) else { return };
-    let chosen = std::env::var("MILLSTREAM_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = chosen.unwrap_or(SEED);
-    println!("{flavour}: MILLSTREAM_SEED={seed}");
-    let count = std::env::var("MILLSTREAM_DDL_STATEMENTS").ok().and_then(|text| text.parse().ok());
     let mut ddl = RandomDdl::new(Random::new(seed), server.kind(), server.version);
     server.sql("SET GLOBAL sql_mode = ''").unwrap();
     let mut follower = Follower::start(&server).unwrap();
@@ -203,7 +212,6 @@ fn check_random(flavour: Flavour) {
     let is_expected = |reason: &str| expected.iter().any(|known| reason.contains(known));
     let mut taken = 0;
     let mut history = Vec::new();
-    let count = count.unwrap_or(RANDOM_STATEMENTS);
     // Most of what is drawn is refused; what counts is what the server did.
     for _ in 0..count * 20 {
         if taken == count {

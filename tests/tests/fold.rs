@@ -188,6 +188,8 @@ fn folded_on(flavour: Flavour, options: &[&str], kills: Kills) {
     let mut daemon = Millstreamd::start(&server, Options::default()).unwrap();
     let (file, offset) = server.binlog_end().unwrap();
     let tail = tail(&daemon, &format!("{file}:{offset}")).unwrap();
+    // A client that was never served gives up where its server goes away.
+    daemon.wait_for_subscription("", Duration::from_secs(20)).unwrap();
     let (done, killed) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut points = BTreeMap::new();
     let killers = Random::new(random.next());

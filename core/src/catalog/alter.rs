@@ -271,9 +271,17 @@ fn primary_key(after: &mut TableDefinition, before: &TableDefinition, clauses: &
             _ => {}
         }
     }
-    for spec in added(clauses) {
-        // MariaDB: a clause that IF [NOT] EXISTS makes void leaves its key, which means the column of that name, if there
-        // is one.
+    for clause in clauses {
+        let (spec, is_conditional) = match clause {
+            AlterClause::AddColumn { column, if_not_exists, .. } => (column, *if_not_exists),
+            AlterClause::ChangeColumn { column, if_exists, .. } => (column, *if_exists),
+            _ => continue,
+        };
+        // MariaDB: IF [NOT] EXISTS holds for the key too, which is not made where the table had one, even one that goes.
+        if is_conditional && had_one {
+            continue;
+        }
+        // A clause that it makes void leaves its key, which means the column of that name, if there is one.
         if !after.columns.iter().any(|column| same_name(&column.name, &spec.name)) {
             continue;
         }

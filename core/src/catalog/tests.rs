@@ -398,6 +398,25 @@ fn a_column_becomes_a_text_where_no_key_can_be_hashed() {
 }
 
 #[test]
+fn a_conditional_clause_makes_a_primary_key_where_there_was_none() {
+    let in_mariadb = Session { dialect: mariadb(), ..session() };
+    let check = |create: &str, alter: &str, expected: &[&str]| {
+        let mut catalog = after(&[]);
+        apply_in(&mut catalog, create, &in_mariadb);
+        apply_in(&mut catalog, alter, &in_mariadb);
+        assert_eq!(columns(&catalog, "t"), expected, "{create}; {alter}");
+    };
+    let (without, with) = ("CREATE TABLE t (a INT, b INT)", "CREATE TABLE t (a INT, b INT PRIMARY KEY)");
+    check(without, "ALTER TABLE t ADD IF NOT EXISTS a INT PRIMARY KEY", &["a:1", "b"]);
+    check(with, "ALTER TABLE t ADD IF NOT EXISTS a INT PRIMARY KEY", &["a", "b:1"]);
+    check(with, "ALTER TABLE t DROP PRIMARY KEY, ADD IF NOT EXISTS a INT PRIMARY KEY", &["a", "b"]);
+    check(with, "ALTER TABLE t DROP PRIMARY KEY, ADD IF NOT EXISTS c INT PRIMARY KEY", &["a", "b", "c"]);
+    check(with, "ALTER TABLE t DROP PRIMARY KEY, MODIFY IF EXISTS a INT PRIMARY KEY", &["a", "b"]);
+    check(with, "ALTER TABLE t DROP PRIMARY KEY, MODIFY a INT PRIMARY KEY", &["a:1", "b"]);
+    check(with, "ALTER TABLE t DROP b, ADD IF NOT EXISTS a INT PRIMARY KEY", &["a"]);
+}
+
+#[test]
 fn the_serialized_form_is_stable() {
     let catalog =
         after(&["CREATE TABLE t (id BIGINT UNSIGNED PRIMARY KEY, n VARCHAR(40), d DATETIME(3), e ENUM('x'))"]);

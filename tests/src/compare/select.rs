@@ -85,8 +85,13 @@ impl Form {
         let hex = || value.get("hex").and_then(Value::as_str);
         match self {
             Self::Printed | Self::Decimal => match value {
-                // bytes that are no character are U+FFFD here, and question marks there
-                Value::String(text) => text == selected || text.replace('\u{fffd}', "?") == selected,
+                // bytes that are no character are U+FFFD here, and there question marks or, for the surrogates that UCS-2
+                // may hold, three bytes that are none in UTF-8
+                Value::String(text) => {
+                    text == selected
+                        || text.replace('\u{fffd}', "?") == selected
+                        || *text == selected.replace("\u{fffd}\u{fffd}\u{fffd}", "\u{fffd}")
+                }
                 Value::Number(number) => number.to_string() == selected,
                 _ => false,
             },
@@ -142,8 +147,9 @@ fn without_point_zero(document: &str) -> String {
         in_string ^= char == '"' && !escaped;
         escaped = char == '\\' && !escaped;
         text.push(char);
-        let is_end = !document[at + 1..].starts_with(|next: char| next.is_ascii_digit() || matches!(next, 'e' | '.'));
-        if !in_string && char == '0' && text.ends_with(".0") && is_end {
+        let behind = document.get(at + char.len_utf8()..).unwrap_or_default();
+        let is_end = !behind.starts_with(|next: char| next.is_ascii_digit() || next == 'e');
+        if !in_string && text.ends_with(".0") && is_end {
             text.truncate(text.len() - 2);
         }
     }
@@ -341,7 +347,12 @@ mod tests {
         check(Form::Printed, None, json!(null), true);
         check(Form::Printed, Some(""), json!(null), false);
         check(Form::Printed, None, json!(""), false);
-        check(Form::OldJson, Some(r#"[1, "2.0", {"a": -3}, 1.05]"#), json!(r#"[1.0, "2.0", {"a": -3.0}, 1.05]"#), true);
+        check(
+            Form::OldJson,
+            Some(r#"[1, "é\"2.0", {"a": -3}, 1.05]"#),
+            json!(r#"[1.0, "é\"2.0", {"a": -3.0}, 1.05]"#),
+            true,
+        );
         check(Form::OldJson, Some("1"), json!("1.1"), false);
         check(Form::Float32, Some("0.10000000149011612"), json!(0.1), true);
         check(Form::Float64, Some("0.1"), json!(0.1), true);
