@@ -24,20 +24,7 @@ impl Rows {
         columns: Vec<Column>,
         images: impl IntoIterator<Item = Vec<u8>>,
     ) -> Self {
-        let mut events = Vec::new();
-        let mut rows: Vec<u8> = Vec::new();
-        let mut row_count = 0;
-        for image in images {
-            if !rows.is_empty() && rows.len() + image.len() + 64 > EVENT_BYTES_MAX {
-                events.push(binlog::write_rows(table_id, columns.len(), &rows));
-                rows.clear();
-            }
-            rows.extend_from_slice(&image);
-            row_count += 1;
-        }
-        events.push(binlog::write_rows(table_id, columns.len(), &rows));
-        let table_map = binlog::table_map(table_id, database, table, &columns);
-        Self { table_id, table_map, bytes: events.iter().map(Vec::len).sum(), events, row_count, columns }
+        Self::in_events_of(EVENT_BYTES_MAX, table_id, database, table, columns, images)
     }
 
     /// The same with an event for each row, as single-row transactions log them.
@@ -48,10 +35,31 @@ impl Rows {
         columns: Vec<Column>,
         images: impl IntoIterator<Item = Vec<u8>>,
     ) -> Self {
-        let events: Vec<Vec<u8>> =
-            images.into_iter().map(|image| binlog::write_rows(table_id, columns.len(), &image)).collect();
+        Self::in_events_of(0, table_id, database, table, columns, images)
+    }
+
+    /// An event has one row, and more up to so many bytes.
+    fn in_events_of(
+        bytes_max: usize,
+        table_id: u64,
+        database: &str,
+        table: &str,
+        columns: Vec<Column>,
+        images: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Self {
+        let mut events = Vec::new();
+        let mut rows: Vec<u8> = Vec::new();
+        let mut row_count = 0;
+        for image in images {
+            if !rows.is_empty() && rows.len() + image.len() + 64 > bytes_max {
+                events.push(binlog::write_rows(table_id, columns.len(), &rows));
+                rows.clear();
+            }
+            rows.extend_from_slice(&image);
+            row_count += 1;
+        }
+        events.push(binlog::write_rows(table_id, columns.len(), &rows));
         let table_map = binlog::table_map(table_id, database, table, &columns);
-        let (bytes, row_count) = (events.iter().map(Vec::len).sum(), events.len());
-        Self { table_id, table_map, bytes, events, row_count, columns }
+        Self { table_id, table_map, bytes: events.iter().map(Vec::len).sum(), events, row_count, columns }
     }
 }

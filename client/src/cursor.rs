@@ -50,23 +50,22 @@ const COMMITS_A_COPY: usize = 256;
 /// What one commit adds to the executed set.
 #[derive(Debug, Clone)]
 enum Added {
-    Nothing,
     Gtid(Gtid),
     Set(ExecutedGtids),
 }
 
 impl Added {
-    fn parse(gtid: &str, delta: &str) -> Result<Self, String> {
+    /// `None`: nothing.
+    fn parse(gtid: &str, delta: &str) -> Result<Option<Self>, String> {
         match (gtid, delta) {
-            ("", "") => Ok(Added::Nothing),
-            (gtid, "") => Ok(Added::Gtid(gtid.parse().map_err(invalid)?)),
-            (_, delta) => Ok(Added::Set(delta.parse().map_err(invalid)?)),
+            ("", "") => Ok(None),
+            (gtid, "") => Ok(Some(Added::Gtid(gtid.parse().map_err(invalid)?))),
+            (_, delta) => Ok(Some(Added::Set(delta.parse().map_err(invalid)?))),
         }
     }
 
     fn add_to(&self, executed: &mut ExecutedGtids) -> Result<(), String> {
         match self {
-            Added::Nothing => Ok(()),
             Added::Gtid(gtid) => executed.add(gtid).map_err(invalid),
             // In the binlog's order the later one counts, even where its number is lower (gtid_strict_mode=OFF).
             Added::Set(ExecutedGtids::Mariadb(state)) => {
@@ -168,10 +167,7 @@ impl Cursor {
     /// Says what is wrong with the server's GTIDs.
     pub fn advance(&mut self, gtid: &str, delta: &str, end: &FilePosition) -> Result<(), String> {
         self.at.place = end.clone();
-        let added = Added::parse(gtid, delta)?;
-        if matches!(added, Added::Nothing) {
-            return Ok(());
-        }
+        let Some(added) = Added::parse(gtid, delta)? else { return Ok(()) };
         added.add_to(&mut self.executed)?;
         let mut known = self.at.log.added();
         // Another cursor that this one was cloned from may have gone on in the same log.

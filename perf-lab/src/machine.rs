@@ -31,8 +31,7 @@ pub fn commit() -> String {
     if is_dirty { format!("{commit}+") } else { commit }
 }
 
-/// Processes of others that take more than a tenth of a core just now would spoil what is measured: the load of the last
-/// minute, to be told with the figures.
+/// Of the last minute: what else runs would spoil what is measured, and is told with the figures.
 pub fn load() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0)

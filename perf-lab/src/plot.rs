@@ -33,12 +33,12 @@ pub fn bars(report: &Report) -> String {
             let colour = subjects.iter().position(|subject| *subject == row.subject).unwrap_or(0) % COLOURS.len();
             let scale = (WIDTH - LABEL - NUMBER) / largest;
             let (middle, text_y) = (y + BAR / 2.0, y + BAR - 5.0);
-            let _ = write!(
+            let _ = writeln!(
                 body,
                 "<text x='{:.0}' y='{text_y:.1}' text-anchor='end'>{}</text>\
                  <rect x='{LABEL}' y='{:.1}' width='{:.1}' height='{:.1}' fill='{}'/>\
                  <line x1='{:.1}' x2='{:.1}' y1='{middle:.1}' y2='{middle:.1}' stroke='black'/>\
-                 <text x='{:.1}' y='{text_y:.1}'>{}</text>\n",
+                 <text x='{:.1}' y='{text_y:.1}'>{}</text>",
                 LABEL - 6.0,
                 escaped(&row.subject),
                 y + 2.0,

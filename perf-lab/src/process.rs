@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use millstream_tests::harness::resident_bytes;
+
 use crate::clock::now_ns;
 
 const SAMPLE_EVERY: Duration = Duration::from_millis(20);
@@ -89,12 +91,6 @@ pub fn cpu_ns(pid: u32) -> Option<u64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
     Some(ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second())
-}
-
-pub fn resident_bytes(pid: u32) -> Option<u64> {
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }
 
 /// Binds the calling thread to a core, where there is such a core.

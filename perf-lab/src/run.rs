@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use millstream_tests::harness::{Millstreamd, Options, bound_command, repository, spawn_bound};
 
-use crate::clock::now_ns;
+use crate::experiment::Settings;
 use crate::process::{Usage, Watch};
 use crate::recording::{Recording, Studio};
 use crate::replay::{Offered, Pace, Replayer};
+use crate::report::Report;
 
 /// The replayer's core. Subjects that can be told so keep off it where there is another.
 pub const REPLAY_CORE: usize = 0;
@@ -53,6 +54,8 @@ pub struct Run {
     pub stamps: Vec<u64>,
     pub usage: Usage,
     pub offered: Offered,
+    /// Bytes that `millstreamd` sent to clients; 0 of other subjects.
+    pub sent_bytes: f64,
 }
 
 /// What a run does beside the subject.
@@ -87,7 +90,7 @@ pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Pla
     let replayer = Replayer::start(upstream, recording.log.clone(), plan.pace, Some(REPLAY_CORE))?;
     let stamps_folder = tempfile::tempdir()?;
     let stamps = stamps_folder.path().join("stamps");
-    let (pids, mut process, _daemon) = match subject {
+    let (pids, mut process, daemon) = match subject {
         Subject::Bare => {
             let bytes = ends(&replayer, plan)?.last().copied().context("no transactions")?;
             let plan = Plan { rows: bytes, ..*plan };
@@ -135,7 +138,11 @@ pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Pla
         Subject::Bare => arrivals(&stamps, &ends(&replayer, plan)?),
         _ => stamps,
     };
-    Ok(Run { go_ns, done_ns, stamps, usage, offered: replayer.offered() })
+    let sent_bytes = match &daemon {
+        Some(daemon) => daemon.metrics()?.sum("millstream_sent_bytes_total", &[]),
+        None => 0.0,
+    };
+    Ok(Run { go_ns, done_ns, stamps, usage, offered: replayer.offered(), sent_bytes })
 }
 
 pub fn start_millstreamd(source: SocketAddr, engine: &[(&str, &str)]) -> anyhow::Result<Millstreamd> {
@@ -323,32 +330,69 @@ pub fn peer_command(name: &str, program: &Path, studio: &Studio) -> Command {
     command
 }
 
-/// The peers whose programs are built; for the others why not.
-pub fn peers() -> (Vec<Subject>, Vec<String>) {
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
+/// Every subject in turn, `settings.runs` times; `take` gets what each run gave. A peer that fails once is left out from
+/// then on, and the report says why.
+///
+/// # Errors
+/// Millstream or the floor failed.
+pub fn in_turn(
+    settings: &Settings,
+    subjects: &[Subject],
+    report: &mut Report,
+    context: &str,
+    mut measure: impl FnMut(&Subject) -> anyhow::Result<Run>,
+    mut take: impl FnMut(&Subject, &Run),
+) -> anyhow::Result<()> {
+    let mut left: Vec<&Subject> = subjects.iter().collect();
+    for _ in 0..settings.runs {
+        let mut failed = Ok(());
+        left.retain(|subject| match measure(subject) {
+            Ok(run) => {
+                take(subject, &run);
+                true
+            }
+            Err(error) if matches!(subject, Subject::Peer { .. } | Subject::MysqlAsync) => {
+                report.note(format!("{} {context}: {error:#}", subject.label()));
+                false
+            }
+            Err(error) => {
+                failed = Err(error);
+                true
+            }
+        });
+        failed?;
+    }
+    Ok(())
+}
+
+/// The peers whose programs can be built here, unless the user wants none; the report gets their versions and settings, and
+/// for the others why not.
+pub fn peers(settings: &Settings, report: &mut Report) -> Vec<Subject> {
+    let mut found = Vec::new();
+    if !settings.peers {
+        return found;
+    }
     for name in ["canal", "debezium", "go-mysql"] {
         let folder = repository().join("perf-lab/peers").join(name);
-        let began = now_ns();
         let built = Command::new(folder.join("build")).stdin(Stdio::null()).output();
         match built {
             Ok(output) if output.status.success() => {
-                found.push(Subject::Peer { name: name.to_owned(), program: folder.join("run") });
-                if now_ns() - began > 5_000_000_000 {
-                    eprintln!("lab: {name} was built");
-                }
+                let program = folder.join("run");
+                report.note(version(&program));
+                found.push(Subject::Peer { name: name.to_owned(), program });
             }
             Ok(output) => {
                 let reason = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("unknown").to_owned();
-                missing.push(format!("{name} could not be built here: {reason}"));
+                report.note(format!("{name} could not be built here: {reason}"));
             }
-            Err(error) => missing.push(format!("{name} could not be built here: {error}")),
+            Err(error) => report.note(format!("{name} could not be built here: {error}")),
         }
     }
-    (found, missing)
+    found
 }
 
 /// What a peer says of itself: name, version, settings.
-pub fn version(program: &Path) -> String {
+fn version(program: &Path) -> String {
     let output = Command::new(program).arg("version").stdin(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let value: serde_json::Value = serde_json::from_str(text.trim()).unwrap_or_default();

@@ -117,7 +117,7 @@ impl Workload {
     }
 
     pub fn transactions(&self, size: Size) -> u64 {
-        if self.rows_each == 0 { 1 } else { self.rows(size) / self.rows_each }
+        self.rows(size).checked_div(self.rows_each).unwrap_or(1)
     }
 
     /// Statements that make its tables, and the rows that are there before the recording begins.

@@ -9,7 +9,7 @@ use super::Settings;
 use crate::clock::now_ns;
 use crate::recording::{Recording, Studio};
 use crate::report::{Collector, Report};
-use crate::run::{Subject, peers, version};
+use crate::run::{Subject, peers};
 use crate::subject::{Decoded, Ours, copy, mysql_common};
 use crate::workload::{Workload, workload};
 
@@ -26,8 +26,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     report.note(
         "the whole file, from memory: ours tracked, filtered (everything is wanted) and encoded as clients get it",
     );
-    let (found, missing) = if settings.peers { peers() } else { (Vec::new(), Vec::new()) };
-    missing.into_iter().for_each(|line| report.note(line));
+    let found = peers(settings, &mut report);
     let mut collector = Collector::default();
     for workload in workloads {
         let recording = studio.recording(workload)?;
@@ -62,7 +61,6 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
         }
         for peer in &found {
             let Subject::Peer { name, program } = peer else { continue };
-            report.note(version(program));
             match peer_decode(program, &studio, &recording, settings.runs) {
                 Ok(times) => times.into_iter().for_each(|(ns, rows)| add(name, ns, rows)),
                 Err(error) => report.note(format!("{name} on {}: {error:#}", workload.name)),

@@ -9,7 +9,7 @@ use super::Settings;
 use crate::recording::{Recording, Studio};
 use crate::replay::Pace;
 use crate::report::{Collector, Report};
-use crate::run::{Plan, Subject, run as measure};
+use crate::run::{Plan, Run, Subject, run as measure};
 use crate::workload::workload;
 
 const SUBJECT: Subject = Subject::Millstream {
@@ -31,8 +31,12 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
         for (count, different_filters) in same.iter().map(|n| (*n, false)).chain(different.iter().map(|n| (*n, true))) {
             // As many rows to all of them together, as far as that goes.
             let transactions = (recording.transactions / (count as u64).div_ceil(10)).max(2_000);
-            let (label, ns) = one(&studio, &recording, count, different_filters, transactions)?;
+            let run = one(&studio, &recording, count, different_filters, transactions)?;
+            let label = label(count, different_filters);
+            let ns = run.usage.cpu_ns(run.go_ns, run.done_ns) / transactions as f64;
             collector.add(&label, "server, per row", "ns", ns);
+            let bytes = run.sent_bytes / (transactions * count as u64) as f64;
+            collector.add(&label, "sent, per row and subscription", "bytes", bytes);
         }
     }
     report.rows = collector.rows();
@@ -46,15 +50,12 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let floor = report.median("a write to a socket (floor)", "per byte");
     for (count, ns) in marginal {
         report.ratio(format!("ns a row for each further subscription, up to {count}"), ns);
-        let copies = ns.zip(floor).map(|(ns, floor)| ns / (floor * ROW_BYTES_OUT));
+        let bytes = report.median(&label(count, false), "sent, per row and subscription");
+        let copies = ns.zip(floor).zip(bytes).map(|((ns, floor), bytes)| ns / (floor * bytes));
         report.ratio(format!("up to {count}: over writing its bytes to a socket"), copies);
     }
-    report.note(format!("a row of this workload is about {ROW_BYTES_OUT} bytes on the wire, its transaction included"));
     Ok(report)
 }
-
-/// Of the oltp workload: 240 bytes of a row's struct and text, its transaction's head, rounded.
-const ROW_BYTES_OUT: f64 = 450.0;
 
 fn label(count: usize, different: bool) -> String {
     format!("{count} subscriptions, {}", if different { "different filters" } else { "same filter" })
@@ -66,7 +67,7 @@ fn one(
     count: usize,
     different_filters: bool,
     transactions: u64,
-) -> anyhow::Result<(String, f64)> {
+) -> anyhow::Result<Run> {
     let plan = Plan {
         rows: transactions,
         transactions,
@@ -75,8 +76,7 @@ fn one(
         server_only: true,
         ..Plan::of(recording, Pace::Some { per_second: 1e6, transactions })
     };
-    let run = measure(&SUBJECT, studio, recording, &plan)?;
-    Ok((label(count, different_filters), run.usage.cpu_ns(run.go_ns, run.done_ns) / transactions as f64))
+    measure(&SUBJECT, studio, recording, &plan)
 }
 
 /// Processor time of a thread that writes batches to a socket of this machine.

@@ -4,7 +4,7 @@ use super::Settings;
 use crate::recording::Studio;
 use crate::replay::Pace;
 use crate::report::{Collector, Report};
-use crate::run::{Plan, Run, Subject, peers, run as measure, version};
+use crate::run::{Plan, Run, Subject, in_turn, peers, run as measure};
 use crate::stats::percentile;
 use crate::workload::workload;
 
@@ -23,16 +23,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let mut report = Report::new("latency");
     report.note("from the moment a transaction was due and written to the replica's socket to the moment the client had it; time in which the subject did not read counts; the first fifth is left out");
     let mut subjects = vec![Subject::Bare, PARKING, SPINNING, Subject::MysqlAsync];
-    if settings.peers {
-        let (found, missing) = peers();
-        missing.into_iter().for_each(|line| report.note(line));
-        for peer in &found {
-            if let Subject::Peer { program, .. } = peer {
-                report.note(version(program));
-            }
-        }
-        subjects.extend(found);
-    }
+    subjects.extend(peers(settings, &mut report));
     let mut collector = Collector::default();
     for rate in RATES {
         let seconds = SECONDS[usize::from(!settings.is_quick())];
@@ -42,23 +33,14 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
             transactions: count,
             ..Plan::of(&recording, Pace::Some { per_second: rate as f64, transactions: count })
         };
-        let mut failed: Vec<String> = Vec::new();
-        for _ in 0..settings.runs {
-            for subject in &subjects {
-                // A JVM's start costs more than its run: three runs of a peer have to do.
-                if failed.iter().any(|name| name == subject.label()) {
-                    continue;
-                }
-                match measure(subject, &studio, &recording, &plan) {
-                    Ok(run) => add(&mut collector, subject.label(), rate, &run),
-                    Err(error) if matches!(subject, Subject::Peer { .. } | Subject::MysqlAsync) => {
-                        report.note(format!("{} at {rate}/s: {error:#}", subject.label()));
-                        failed.push(subject.label().to_owned());
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        }
+        in_turn(
+            settings,
+            &subjects,
+            &mut report,
+            &format!("at {rate}/s"),
+            |subject| measure(subject, &studio, &recording, &plan),
+            |subject, run| add(&mut collector, subject.label(), rate, run),
+        )?;
     }
     report.rows = collector.rows();
     for rate in RATES {

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
+use millstream_tests::harness::resident_bytes;
+
 use super::Settings;
-use crate::process::resident_bytes;
 use crate::recording::{Recording, Studio};
 use crate::replay::{Pace, Replayer};
 use crate::report::{Collector, Report};
-use crate::run::{
-    Plan, Process, Subject, peer_command, peers, run as measure, start_millstreamd, stream_command, version,
-};
+use crate::run::{Plan, Process, Subject, peer_command, peers, run as measure, start_millstreamd, stream_command};
 use crate::workload::workload;
 
 const OURS: &str = "millstreamd";
@@ -31,8 +30,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
         megabytes(&bulk),
         megabytes(&huge)
     ));
-    let (found, missing) = if settings.peers { peers() } else { (Vec::new(), Vec::new()) };
-    missing.into_iter().for_each(|line| report.note(line));
+    let found = peers(settings, &mut report);
     for run in 0..settings.runs {
         let idle = ours(&studio, &bulk, 1, false)?;
         collector.add(OURS, "idle, one client", "MiB", idle);
@@ -48,7 +46,6 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
         if run < 2 {
             for peer in &found {
                 let Subject::Peer { name, program } = peer else { continue };
-                report.note(version(program));
                 match idle_peer(name, program, &studio, &bulk) {
                     Ok(mib) => collector.add(name, "idle, one client", "MiB", mib),
                     Err(error) => report.note(format!("{name}: {error:#}")),
@@ -87,7 +84,7 @@ fn ours(studio: &Studio, recording: &Recording, subscriptions: usize, stopped: b
     let mut most = 0;
     for _ in 0..20 {
         std::thread::sleep(IDLE / 20);
-        most = most.max(resident_bytes(daemon.pid()).unwrap_or(0));
+        most = most.max(daemon.resident_bytes()?);
     }
     Ok(most as f64 / MIB)
 }
@@ -104,5 +101,5 @@ fn idle_peer(name: &str, program: &std::path::Path, studio: &Studio, recording: 
     }
     anyhow::ensure!(replayer.dumps() > 0, "it did not ask for the binlog within a minute");
     std::thread::sleep(IDLE);
-    Ok(resident_bytes(process.pid()).unwrap_or(0) as f64 / MIB)
+    Ok(resident_bytes(process.pid())? as f64 / MIB)
 }

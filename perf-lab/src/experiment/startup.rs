@@ -12,7 +12,7 @@ use crate::clock::now_ns;
 use crate::recording::Studio;
 use crate::replay::{Pace, Replayer};
 use crate::report::{Collector, Report};
-use crate::run::{Plan, Process, Subject, peer_command, peers, stream_command, version};
+use crate::run::{Plan, Process, Subject, peer_command, peers, stream_command};
 use crate::workload::{DATABASE, workload};
 
 const OURS: &str = "millstream";
@@ -29,8 +29,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let mut report = Report::new("startup");
     report.note(format!("the source commits {RATE} rows a second meanwhile; the first start makes the registry and reads information_schema, the second finds them"));
     let mut collector = Collector::default();
-    let (found, missing) = if settings.peers { peers() } else { (Vec::new(), Vec::new()) };
-    missing.into_iter().for_each(|line| report.note(line));
+    let found = peers(settings, &mut report);
     for run in 0..settings.runs {
         let replayer = Replayer::start(upstream, recording.log.clone(), Pace::PerSecond(RATE), None)?;
         replayer.go();
@@ -55,7 +54,6 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
         if run < 2 {
             for peer in &found {
                 let Subject::Peer { name, program } = peer else { continue };
-                report.note(version(program));
                 match start_peer(name, program, &studio, &recording) {
                     Ok(value) => collector.add(name, "process start to first row", "ms", value),
                     Err(error) => report.note(format!("{name}: {error:#}")),

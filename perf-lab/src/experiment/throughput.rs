@@ -4,7 +4,7 @@ use super::Settings;
 use crate::recording::Studio;
 use crate::replay::Pace;
 use crate::report::{Collector, Report};
-use crate::run::{Plan, Run, Subject, peers, run as measure, version};
+use crate::run::{Plan, Run, Subject, in_turn, peers, run as measure};
 use crate::workload::{Workload, workload};
 
 pub const ONE_CORE: Subject = Subject::Millstream { label: "millstream, 1 core", engine: &[("worker_cores", "[1]")] };
@@ -17,37 +17,20 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let mut report = Report::new("throughput");
     report.note("rates of the second half of the recording, so that every subject is warm; cores used: processor time of all its processes, client included");
     let mut subjects = vec![Subject::Bare, ONE_CORE, TWO_CORES, Subject::MysqlAsync];
-    if settings.peers {
-        let (found, missing) = peers();
-        missing.into_iter().for_each(|line| report.note(line));
-        for peer in &found {
-            if let Subject::Peer { program, .. } = peer {
-                report.note(version(program));
-            }
-        }
-        subjects.extend(found);
-    }
+    subjects.extend(peers(settings, &mut report));
     let mut collector = Collector::default();
     for workload in workloads {
         let recording = studio.recording(workload)?;
         report.note(format!("{}: {}; {} rows", workload.name, workload.about, recording.rows));
         let plan = Plan::of(&recording, Pace::Full);
-        let mut failed: Vec<String> = Vec::new();
-        for _ in 0..settings.runs {
-            for subject in &subjects {
-                if failed.iter().any(|name| name == subject.label()) {
-                    continue;
-                }
-                match measure(subject, &studio, &recording, &plan) {
-                    Ok(run) => add(&mut collector, subject.label(), workload, &run, recording.log.recorded().len()),
-                    Err(error) if matches!(subject, Subject::Peer { .. } | Subject::MysqlAsync) => {
-                        report.note(format!("{} on {}: {error:#}", subject.label(), workload.name));
-                        failed.push(subject.label().to_owned());
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        }
+        in_turn(
+            settings,
+            &subjects,
+            &mut report,
+            &format!("on {}", workload.name),
+            |subject| measure(subject, &studio, &recording, &plan),
+            |subject, run| add(&mut collector, subject.label(), workload, run, recording.log.recorded().len()),
+        )?;
     }
     report.rows = collector.rows();
     for workload in workloads {

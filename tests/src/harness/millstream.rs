@@ -18,7 +18,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::mysql::MysqlServer;
-use super::process::{bound_command, signal, spawn_bound, workspace_program};
+use super::process::{bound_command, resident_bytes, signal, spawn_bound, workspace_program};
 
 /// From the start of the process until it has to stream; a debug build on a busy machine takes its time.
 const READY_MAX: Duration = Duration::from_secs(30);
@@ -281,10 +281,7 @@ impl Millstreamd {
     /// # Errors
     /// When it does not run.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
-        Ok(kib << 10)
+        resident_bytes(self.pid())
     }
 
     /// GET of the admin interface: status and body.

@@ -24,7 +24,7 @@ pub use corpus::{Answers, CorpusScript, RowEvent, TypeCase, load_corpus};
 pub use flavour::{Flavour, Kind, Version};
 pub use millstream::{DESTINATION, Metrics, Millstreamd, Options, free_address};
 pub use mysql::MysqlServer;
-pub use process::{bound_command, signal, spawn_bound, workspace_program};
+pub use process::{bound_command, resident_bytes, signal, spawn_bound, workspace_program};
 pub use program::Program;
 pub use proxy::Proxy;
 pub use raw_client::{RawClient, Received, Subscribed, subscribe};

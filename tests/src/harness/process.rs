@@ -58,6 +58,17 @@ pub fn spawn_bound(command: Command) -> io::Result<Child> {
     answered.recv().map_err(|_| io::Error::other("the starting thread has ended"))?
 }
 
+/// Memory of a process that is in use now.
+///
+/// # Errors
+/// When there is none any more.
+pub fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+    Ok(kib << 10)
+}
+
 /// Sends a signal to a process that this test started.
 ///
 /// # Errors
