@@ -293,6 +293,14 @@ fn every_start_finds_its_first_transaction() {
             );
             assert_eq!(first(config.clone(), Start::Gtids(gtids.parse().unwrap())).await, expected);
             assert_eq!(first(config.clone(), Start::Timestamp(moment_us)).await, expected);
+            // Files that were begun in the moment's own second: what was committed in that second is not passed over.
+            let at = server.end().0;
+            let moment_us = now_us();
+            for _ in 0..5 {
+                server.sql("INSERT INTO d.t (v) VALUES ('e'); FLUSH BINARY LOGS;");
+            }
+            let (found, _) = first(config.clone(), Start::Timestamp(moment_us)).await;
+            assert!((&found.file, found.offset) <= (&at.file, at.offset), "{found} is behind {at}");
             let (earliest, rows_events) = first(config.clone(), Start::Earliest).await;
             assert!(earliest.file.ends_with(".000001") && rows_events == 0, "{earliest}");
 

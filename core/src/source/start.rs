@@ -352,7 +352,7 @@ impl Resolver {
         Ok(self.behind_gtids(gtids))
     }
 
-    /// Searches the last file that was begun at or before the moment.
+    /// Searches the last file that was certainly begun at or before the moment.
     fn bisect(&mut self, low: usize, high: usize, time_us: i64) -> Result<Step, SourceError> {
         if low < high {
             let middle = low + (high - low) / 2;
@@ -361,7 +361,7 @@ impl Resolver {
                 return self.probe(Phase::Bisect { low, high, middle }, name, ProbeUntil::Created);
             }
         }
-        // `low` is the first file begun after the moment; the moment lies in the one before.
+        // `low` is the first file that may have been begun after the moment; the moment lies behind the begin of the one before.
         let index = match low.checked_sub(1) {
             Some(index) => index,
             // Nothing older was ever there: the history begins after the moment.
@@ -383,7 +383,9 @@ impl Resolver {
         let Start::Timestamp(time_us) = self.start else {
             return Err(SourceError::Protocol("a bisection without a moment".to_owned()));
         };
-        match probe.created_us <= time_us {
+        // A file's head has whole seconds: it may have been begun at the second's end, and what was committed in that second
+        // before may lie in earlier files.
+        match probe.created_us.saturating_add(999_999) <= time_us {
             true => self.bisect(middle + 1, high, time_us),
             false => self.bisect(low, middle, time_us),
         }

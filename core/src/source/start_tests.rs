@@ -199,15 +199,18 @@ fn bisect(count: usize, time_us: i64) -> (Vec<(String, ProbeUntil)>, Result<Reso
 #[test]
 fn a_moment_is_bisected_over_the_files() {
     let (probes, resolved) = bisect(1000, 700_500_000);
-    assert_eq!(resolved.unwrap().dump, Dump::File(at("b.000700", 77)));
+    // File 700 was begun in that very second, before or behind the moment.
+    assert_eq!(resolved.unwrap().dump, Dump::File(at("b.000699", 77)));
     assert!(probes.len() <= 11, "{} probes of 1000 files", probes.len());
-    assert_eq!(probes.last().unwrap(), &("b.000700".to_owned(), ProbeUntil::Time(700_500_000)));
+    assert_eq!(probes.last().unwrap(), &("b.000699".to_owned(), ProbeUntil::Time(700_500_000)));
 
-    // Begun in that very second.
-    assert_eq!(bisect(10, 7_000_000).0.last().unwrap().0, "b.000007");
+    assert_eq!(bisect(10, 7_000_000).0.last().unwrap().0, "b.000006");
+    assert_eq!(bisect(10, 7_999_999).0.last().unwrap().0, "b.000007");
     assert_eq!(bisect(10, i64::MAX).0.last().unwrap().0, "b.000014");
-    let (_, refused) = bisect(10, 4_999_999);
-    assert!(matches!(refused, Err(SourceError::Purged { .. })));
+    for moment in [4_999_999, 5_500_000] {
+        let (_, refused) = bisect(10, moment);
+        assert!(matches!(refused, Err(SourceError::Purged { .. })), "{moment}");
+    }
 }
 
 #[test]

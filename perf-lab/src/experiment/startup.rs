@@ -147,7 +147,7 @@ fn by_time(settings: &Settings, collector: &mut Collector) -> anyhow::Result<()>
     let daemon = Millstreamd::start(&server, Options::default())?;
     for _ in 0..settings.runs.max(3) {
         let began = now_ns();
-        let at = first_row(&daemon.listen.to_string(), Start::TimestampUs(middle_us))?;
+        let at = first_row(&daemon.listen.to_string(), Start::TimestampUs(middle_us)).with_context(|| daemon.log())?;
         collector.add(OURS, &format!("timestamp start in {FILES} files to first row"), "ms", ms(began, at));
     }
     Ok(())
