@@ -237,11 +237,6 @@ impl<'a> ImageWriter<'_, 'a> {
                 element.store(place, temporal::date(take(self.rows, at)?)?.to_le_bytes());
                 at + 3
             }
-            Read::Enum { bytes } => {
-                let value = take_slice(self.rows, at, bytes.into())?;
-                element.store(place, (bits::little_endian(value) as u16).to_le_bytes());
-                at + usize::from(bytes)
-            }
             Read::Json { prefix, json } => match self.kind.partial {
                 Partial::Never => self.json(step, prefix, element, at)?,
                 _ => self.json_of_partial(step, prefix, json, element, at)?,
@@ -320,7 +315,7 @@ impl<'a> ImageWriter<'_, 'a> {
     }
 
     /// Fields that are seldom seen.
-    #[inline(never)]
+    #[inline(always)]
     fn uncommon(&mut self, step: &Step, element: &mut Element<'_>, at: usize) -> Behind {
         let place = step.place;
         Ok(match step.read {
@@ -375,6 +370,7 @@ impl<'a> ImageWriter<'_, 'a> {
     }
 
     /// The same for what lies in the heap.
+    #[inline(never)]
     fn uncommon_list(&mut self, step: &Step, element: &mut Element<'_>, at: usize) -> Behind {
         let start = heap::start(self.heap);
         let prefix = match step.read {
