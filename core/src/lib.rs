@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod engine;
 pub mod filter;
 pub mod history;
+mod id_map;
 pub mod limits;
 pub mod metrics;
 pub mod position;

@@ -105,7 +105,20 @@ impl<'a> Reader<'a> {
     }
 
     /// A length-encoded integer. The NULL marker 0xfb and 0xff are invalid here.
+    #[inline]
     pub fn lenenc(&mut self, field: &'static str) -> Result<u64, EventError> {
+        match self.rest {
+            // Nearly all of them.
+            [small @ 0..=250, rest @ ..] => {
+                self.rest = rest;
+                self.offset += 1;
+                Ok(u64::from(*small))
+            }
+            _ => self.long_lenenc(field),
+        }
+    }
+
+    fn long_lenenc(&mut self, field: &'static str) -> Result<u64, EventError> {
         let before = self.clone();
         let read = |reader: &mut Self| match reader.u8(field)? {
             small @ 0..=250 => Ok(u64::from(small)),

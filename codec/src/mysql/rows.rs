@@ -46,7 +46,11 @@ pub struct RowsEvent<'a> {
     pub rows: &'a [u8],
 }
 
-const TABLE_ID_BYTES: usize = 6;
+#[inline]
+fn table_id(reader: &mut Reader<'_>) -> Result<u64, EventError> {
+    let [a, b, c, d, e, f] = reader.array("table id")?;
+    Ok(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+}
 
 impl<'a> RowsEvent<'a> {
     /// The last event of its statement; table ids may be forgotten behind it.
@@ -66,21 +70,21 @@ impl<'a> RowsEvent<'a> {
     /// The table id alone.
     #[inline]
     pub fn table_id(body: &[u8]) -> Result<u64, EventError> {
-        Reader::new("rows event", body).uint("table id", TABLE_ID_BYTES)
+        table_id(&mut Reader::new("rows event", body))
     }
 
     /// Table id and flags alone: what routing needs.
     #[inline]
     pub fn table_id_and_flags(body: &[u8]) -> Result<(u64, u16), EventError> {
         let mut reader = Reader::new("rows event", body);
-        Ok((reader.uint("table id", TABLE_ID_BYTES)?, reader.u16("flags")?))
+        Ok((table_id(&mut reader)?, reader.u16("flags")?))
     }
 
     pub fn parse(type_code: u8, body: &'a [u8]) -> Result<Self, EventError> {
         let what = EventType::name(type_code);
         let mut reader = Reader::new(what, body);
         let op = operation(type_code).ok_or_else(|| reader.invalid("type", format!("{type_code} holds no rows")))?;
-        let table_id = reader.uint("table id", TABLE_ID_BYTES)?;
+        let table_id = table_id(&mut reader)?;
         let flags = reader.u16("flags")?;
         let mut extra: &[u8] = &[];
         if has_extra(type_code) {

@@ -16,6 +16,7 @@ use crate::engine::shard::ShardOutput;
 use crate::engine::shared::Destination;
 use crate::engine::subscription::{Mode, Pin, Subscription, same_place};
 use crate::engine::view::View;
+use crate::id_map::IdMap;
 use crate::position::{FilePosition, Position, compare_places};
 use crate::source::start::Start;
 
@@ -88,9 +89,9 @@ struct Entry {
 pub struct Hub {
     pub destination: Arc<Destination>,
     limits: HubLimits,
-    views: HashMap<ViewId, View>,
+    views: IdMap<ViewId, View>,
     live_by_key: HashMap<String, ViewId>,
-    entries: HashMap<u64, Entry>,
+    entries: IdMap<u64, Entry>,
     tail: Option<Arc<Position>>,
     tail_sequence: Sequence,
     /// The live stream is inside a transaction that is handed out in parts.
@@ -103,9 +104,9 @@ impl Hub {
         Hub {
             destination,
             limits,
-            views: HashMap::new(),
+            views: IdMap::default(),
             live_by_key: HashMap::new(),
-            entries: HashMap::new(),
+            entries: IdMap::default(),
             tail: None,
             tail_sequence: 0,
             open: false,

@@ -4,7 +4,6 @@
 //! A shard answers every batch with one output, also an empty one, so that outputs can be merged by number. It keeps
 //! nothing of a batch but the count of rows of each table of the open transaction, from which row ids are made.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use millstream_codec::mysql::rows::RowsEvent;
@@ -14,6 +13,7 @@ use crate::engine::batch::{PartEnd, RowEvent, Sequence, SourceBatch};
 use crate::engine::interest::TableInterest;
 use crate::engine::shared::lock;
 use crate::engine::table::TableVersion;
+use crate::id_map::IdMap;
 use crate::limits::PIECE_BYTES_MAX;
 use crate::tables::Tables;
 
@@ -76,10 +76,10 @@ pub struct Shard {
     encoder: RowsEncoder,
     /// Sequence of the transaction that `row_counts` is of.
     sequence: Sequence,
-    row_counts: HashMap<u64, u32>,
+    row_counts: IdMap<u64, u32>,
     /// How `row_counts` came to be, for transactions in parts: ROLLBACK TO SAVEPOINT takes events back.
     counted: Vec<CountedRun>,
-    plans: HashMap<u32, Arc<TablePlan>>,
+    plans: IdMap<u32, Arc<TablePlan>>,
     plans_version: Option<u64>,
     /// Table versions (by id) whose rows could not be decoded.
     quarantined: Vec<u32>,
@@ -95,9 +95,9 @@ impl Shard {
             tables,
             encoder: RowsEncoder::default(),
             sequence: 0,
-            row_counts: HashMap::new(),
+            row_counts: IdMap::default(),
             counted: Vec::new(),
-            plans: HashMap::new(),
+            plans: IdMap::default(),
             plans_version: None,
             quarantined: Vec::new(),
             slab_bytes_hint: 0,

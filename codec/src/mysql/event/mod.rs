@@ -116,7 +116,15 @@ impl<'a> Event<'a> {
     /// [`EventError::Size`] unless `bytes` is exactly the event; [`EventError::Checksum`].
     #[inline]
     pub fn parse(bytes: &'a [u8], checksum: Checksum) -> Result<Self, EventError> {
-        let header = EventHeader::parse(bytes)?;
+        Self::with_header(EventHeader::parse(bytes)?, bytes, checksum)
+    }
+
+    /// As [`parse`](Self::parse), with the header that was read from these bytes.
+    ///
+    /// # Errors
+    /// The same.
+    #[inline]
+    pub fn with_header(header: EventHeader, bytes: &'a [u8], checksum: Checksum) -> Result<Self, EventError> {
         if header.size as usize != bytes.len() {
             return Err(EventError::Size { type_code: header.type_code, stated: header.size, found: bytes.len() });
         }

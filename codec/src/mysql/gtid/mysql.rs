@@ -16,19 +16,22 @@ pub struct ServerUuid(pub [u8; 16]);
 
 impl fmt::Display for ServerUuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let mut digits = [[0; 2]; 16];
+        for (pair, byte) in digits.iter_mut().zip(self.0) {
+            *pair = [hex_digit(byte >> 4), hex_digit(byte & 15)];
+        }
+        let digits = digits.as_flattened();
         let mut text = [b'-'; 36];
-        let mut place = 0;
-        for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                place += 1;
-            }
-            text[place] = DIGITS[usize::from(byte >> 4)];
-            text[place + 1] = DIGITS[usize::from(byte & 15)];
-            place += 2;
+        for (place, from, count) in [(0, 0, 8), (9, 8, 4), (14, 12, 4), (19, 16, 4), (24, 20, 12)] {
+            text[place..place + count].copy_from_slice(&digits[from..from + count]);
         }
         f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
+}
+
+/// By arithmetic, not by a table: so that the digits of all bytes are made at once.
+fn hex_digit(number: u8) -> u8 {
+    if number < 10 { b'0' + number } else { b'a' - 10 + number }
 }
 
 impl fmt::Debug for ServerUuid {
@@ -152,7 +155,11 @@ impl fmt::Display for Tsid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.tag {
             None => self.uuid.fmt(f),
-            Some(tag) => write!(f, "{}:{tag}", self.uuid),
+            Some(tag) => {
+                self.uuid.fmt(f)?;
+                f.write_str(":")?;
+                f.write_str(tag.as_str())
+            }
         }
     }
 }
@@ -167,7 +174,9 @@ pub struct MysqlGtid {
 
 impl fmt::Display for MysqlGtid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.tsid, self.number)
+        self.tsid.fmt(f)?;
+        f.write_str(":")?;
+        self.number.fmt(f)
     }
 }
 

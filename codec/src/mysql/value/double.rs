@@ -74,21 +74,22 @@ fn write_any(number: f64, out: &mut [u8]) -> usize {
     // The standard library has the shortest digits too, as `d.ddde-dd`: 17 digits, a point, `e-324`.
     let (mut shortest, mut rounded) = ([0_u8; 32], [0_u8; 32]);
     let shortest = formatted(&mut shortest, format_args!("{number:e}"));
-    let count = digits_of(shortest).count();
-    // Where the number lies halfway between two such, the standard library takes the upper one and MySQL the even one:
-    // that is what rounding to so many digits gives.
-    let behind_point = count.saturating_sub(1);
-    let rounded = formatted(&mut rounded, format_args!("{number:.behind_point$e}"));
-    // The doubles below a power of two lie closer together: there the nearest of so many digits may be another double's.
-    let reads_back = std::str::from_utf8(rounded).ok().and_then(|text| text.parse().ok()) == Some(number);
-    let text = if reads_back { rounded } else { shortest };
+    let text = if may_be_halfway(number, shortest) {
+        // Of two such the standard library takes the upper one and MySQL the even one: that is what rounding to so many
+        // digits gives.
+        let behind_point = digits_of(shortest).count().saturating_sub(1);
+        let rounded = formatted(&mut rounded, format_args!("{number:.behind_point$e}"));
+        // The doubles below a power of two lie closer together: there the nearest of so many digits may be another
+        // double's.
+        let reads_back = std::str::from_utf8(rounded).ok().and_then(|text| text.parse().ok()) == Some(number);
+        if reads_back { rounded } else { shortest }
+    } else {
+        shortest
+    };
+    let count = digits_of(text).count();
     let exponent_at = text.iter().position(|&byte| byte == b'e').unwrap_or(text.len());
-    let (mantissa, exponent) = text.split_at(exponent_at);
-    let exponent: i32 = exponent
-        .get(1..)
-        .and_then(|digits| std::str::from_utf8(digits).ok())
-        .and_then(|digits| digits.parse().ok())
-        .unwrap_or(0);
+    let mantissa = text.get(..exponent_at).unwrap_or_default();
+    let exponent = exponent_of(text);
     let mut length = 0;
     let mut put = |byte: u8| {
         if let Some(place) = out.get_mut(length) {
@@ -116,6 +117,27 @@ fn write_any(number: f64, out: &mut [u8]) -> usize {
         digits().skip(before).for_each(&mut put);
     }
     length
+}
+
+/// May the number lie halfway between two decimals of as many digits as `shortest` has? Then it has itself just one
+/// digit more. A number with so many binary digits behind the point has as many decimal ones there.
+fn may_be_halfway(number: f64, shortest: &[u8]) -> bool {
+    const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
+    let bits = number.to_bits();
+    // Subnormal numbers and whole ones are rare: those are not looked at.
+    let exponent = (bits >> MANTISSA_BITS & 0x7ff) as i32;
+    let mantissa = bits & ((1 << MANTISSA_BITS) - 1) | 1 << MANTISSA_BITS;
+    let binary_digits = 1023 + MANTISSA_BITS as i32 - exponent - mantissa.trailing_zeros() as i32;
+    if exponent == 0 || binary_digits <= 0 {
+        return true;
+    }
+    binary_digits == digits_of(shortest).count() as i32 - exponent_of(shortest)
+}
+
+/// Of `d.ddde-dd`.
+fn exponent_of(text: &[u8]) -> i32 {
+    let exponent = text.iter().position(|&byte| byte == b'e').and_then(|at| text.get(at + 1..));
+    exponent.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 /// The number as it is formatted into `text`.
@@ -216,5 +238,31 @@ mod tests {
                 check(number, &text);
             }
         }
+    }
+
+    #[test]
+    fn only_what_may_be_halfway_is_ever_rounded_otherwise() {
+        let (mut state, mut differing) = (11_u64, 0);
+        for round in 0..60_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let number = match round % 4 {
+                0 => f64::from_bits(state),
+                1 => f64::from_bits(state & 0x7ff << 52),
+                // 2 to 5 binary digits behind the point of a number with 15 or 16 decimal ones before it.
+                2 => (state >> 11) as f64 / 8.0,
+                _ => (state >> 14) as f64 / 32.0,
+            };
+            if !number.is_finite() {
+                continue;
+            }
+            let shortest = format!("{number:e}");
+            let behind_point = digits_of(shortest.as_bytes()).count() - 1;
+            let rounded = format!("{number:.behind_point$e}");
+            if rounded != shortest && rounded.parse() == Ok(number) {
+                assert!(may_be_halfway(number, shortest.as_bytes()), "{number:e}");
+                differing += 1;
+            }
+        }
+        assert!(differing > 100, "{differing}");
     }
 }

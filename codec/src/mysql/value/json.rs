@@ -13,13 +13,19 @@
 //! Invariants: a hostile document ends in an error, never in a loop: depth is bounded by [`DEPTH_MAX`], and output by
 //! [`output_bytes_max`], so that values which many entries share cannot multiply.
 
+mod container;
+mod entry;
+mod opaque;
+
+pub(super) use container::{Container, Value, varlen};
+use container::{LARGE_KEY, LARGE_VALUE, SMALL_KEY, SMALL_VALUE, array_at, key_range, u16_at, u32_at, value_of};
+use entry::{ENTRY_ROOM, LITERALS, foreign_bits, put_key, put_value, to_escape};
+
 use super::ValueError;
 use super::buffer::TextBuffer;
-use super::decimal::{DecimalFormat, TEXT_ROOM};
 use super::digits::write_u64;
+use super::double;
 use super::net::hex_digit;
-use super::{double, temporal};
-use crate::wire::temporal::{TemporalText, format_date, format_datetime, format_time};
 
 /// MySQL's own limit is 100.
 pub const DEPTH_MAX: u32 = 100;
@@ -106,105 +112,6 @@ pub fn to_text(document: &[u8]) -> Result<String, ValueError> {
     let mut out = TextBuffer::new();
     write_text(document, &mut out)?;
     String::from_utf8(out.into_vec()).map_err(|_| ValueError::Invalid("JSON with a string that is not UTF-8"))
-}
-
-/// One value: its type, and the bytes from its first on (there may be more than it needs).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Value<'a> {
-    pub kind: u8,
-    pub data: &'a [u8],
-}
-
-impl<'a> Value<'a> {
-    pub fn of_document(document: &'a [u8]) -> Self {
-        match document.split_first() {
-            Some((&kind, data)) => Self { kind, data },
-            None => Self { kind: kind::LITERAL, data: &[0] },
-        }
-    }
-}
-
-/// The entries of an object or array.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Container<'a> {
-    /// From `count` to the container's end.
-    data: &'a [u8],
-    /// Entries of four bytes (large: six), none in an array.
-    keys: &'a [u8],
-    /// Entries of three bytes (large: five).
-    values: &'a [u8],
-    large: bool,
-    pub is_object: bool,
-}
-
-impl<'a> Container<'a> {
-    #[inline(always)]
-    pub fn parse(value: Value<'a>) -> Result<Self, ValueError> {
-        let large = value.kind & 1 == 1;
-        let is_object = matches!(value.kind, kind::SMALL_OBJECT | kind::LARGE_OBJECT);
-        let (count, bytes, header) = if large {
-            (u32_at(value.data, 0)? as usize, u32_at(value.data, 4)? as usize, 8)
-        } else {
-            (usize::from(u16_at(value.data, 0)?), usize::from(u16_at(value.data, 2)?), 4)
-        };
-        let data = value.data.get(..bytes).ok_or(ValueError::Truncated)?;
-        let (key_bytes, value_bytes) = if large { (LARGE_KEY, LARGE_VALUE) } else { (SMALL_KEY, SMALL_VALUE) };
-        let key_bytes = if is_object { key_bytes } else { 0 };
-        // Every entry must be there; so `count` is bounded by the bytes at hand.
-        let entries = data.get(header..).unwrap_or_default();
-        let cut = || ValueError::Invalid("JSON container shorter than its entries");
-        let (keys, rest) = entries.split_at_checked(count.saturating_mul(key_bytes)).ok_or_else(cut)?;
-        let values = rest.get(..count.saturating_mul(value_bytes)).ok_or_else(cut)?;
-        Ok(Self { data, keys, values, large, is_object })
-    }
-
-    /// Number of entries.
-    pub fn count(&self) -> usize {
-        self.values.len() / if self.large { LARGE_VALUE } else { SMALL_VALUE }
-    }
-
-    pub fn keys(&self) -> impl Iterator<Item = Result<&'a [u8], ValueError>> + use<'a> {
-        let data = self.data;
-        self.keys.chunks_exact(if self.large { LARGE_KEY } else { SMALL_KEY }).map(move |entry| {
-            let (start, length) = key_range(entry);
-            data.get(start..start + length).ok_or(ValueError::Truncated)
-        })
-    }
-
-    pub fn values(&self) -> impl Iterator<Item = Result<Value<'a>, ValueError>> + use<'a> {
-        let data = self.data;
-        self.values
-            .chunks_exact(if self.large { LARGE_VALUE } else { SMALL_VALUE })
-            .map(move |entry| value_of(entry, data))
-    }
-}
-
-const SMALL_KEY: usize = 4;
-const LARGE_KEY: usize = 6;
-const SMALL_VALUE: usize = 3;
-const LARGE_VALUE: usize = 5;
-
-/// Start and length of the key in its container's data.
-#[inline(always)]
-fn key_range(entry: &[u8]) -> (usize, usize) {
-    match *entry {
-        [a, b, c, d] => (u16::from_le_bytes([a, b]).into(), u16::from_le_bytes([c, d]).into()),
-        [a, b, c, d, e, f] => (u32::from_le_bytes([a, b, c, d]) as usize, u16::from_le_bytes([e, f]).into()),
-        _ => (0, 0),
-    }
-}
-
-#[inline(always)]
-fn value_of<'a>(entry: &'a [u8], data: &'a [u8]) -> Result<Value<'a>, ValueError> {
-    let (&kind, place) = entry.split_first().ok_or(ValueError::Truncated)?;
-    let start = match *place {
-        _ if matches!(kind, kind::LITERAL | kind::INT16 | kind::UINT16) => return Ok(Value { kind, data: place }),
-        [a, b] => usize::from(u16::from_le_bytes([a, b])),
-        _ if matches!(kind, kind::INT32 | kind::UINT32) => return Ok(Value { kind, data: place }),
-        [a, b, c, d] => u32::from_le_bytes([a, b, c, d]) as usize,
-        _ => return Err(ValueError::Truncated),
-    };
-    Ok(Value { kind, data: data.get(start..).ok_or(ValueError::Truncated)? })
 }
 
 /// Writes into a room of fixed size. What does not fit is not stored, only counted; who made the room looks at `at`.
@@ -507,208 +414,6 @@ impl Writer<'_> {
         };
         self.word(word(&[b'\\', short, 0, 0, 0, 0, 0, 0]), 2);
     }
-
-    /// A value of a type that JSON does not have.
-    fn opaque(&mut self, type_code: u8, bytes: &[u8]) -> Result<(), ValueError> {
-        use super::cell::type_code as t;
-        match (type_code, bytes) {
-            (t::NEWDECIMAL, [precision, scale, image @ ..]) => {
-                let format = DecimalFormat::computed(*precision, *scale)?;
-                let mut result = Ok(0);
-                self.chunk::<TEXT_ROOM>(|place| {
-                    result = format.write(image, place);
-                    result.unwrap_or(0)
-                });
-                result.map(|_| ())
-            }
-            (t::DATE | t::DATETIME | t::TIMESTAMP | t::TIME, &[a, b, c, d, e, f, g, h]) => {
-                let packed = i64::from_le_bytes([a, b, c, d, e, f, g, h]);
-                let text = temporal_text(type_code, packed)?;
-                self.quoted(text.as_bytes())
-            }
-            _ => {
-                self.bytes(b"\"base64:type");
-                self.unsigned(type_code.into());
-                self.byte(b':');
-                self.base64(bytes);
-                self.byte(b'"');
-                Ok(())
-            }
-        }
-    }
-
-    /// Lines of 76 characters, as MySQL's encoder breaks them; in JSON the break is written `\n`.
-    fn base64(&mut self, bytes: &[u8]) {
-        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        const LINE_BYTES: usize = 76 / 4 * 3;
-        for (line, chunk) in bytes.chunks(LINE_BYTES).enumerate() {
-            if line > 0 {
-                self.bytes(b"\\n");
-            }
-            for group in chunk.chunks(3) {
-                let number =
-                    group.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)) << (8 * (3 - group.len()));
-                for place in 0..4 {
-                    let digit = ALPHABET.get((number >> (18 - 6 * place) & 0x3f) as usize);
-                    self.byte(if place > group.len() { b'=' } else { digit.copied().unwrap_or(b'=') });
-                }
-            }
-        }
-    }
-}
-
-/// MySQL's packed form of a time, 24 bits of microseconds in the lowest.
-fn temporal_text(type_code: u8, packed: i64) -> Result<TemporalText, ValueError> {
-    use super::cell::type_code as t;
-    let magnitude = packed.unsigned_abs();
-    let (whole, microsecond) = (magnitude >> 24, magnitude & 0xff_ffff);
-    if type_code == t::TIME {
-        return Ok(format_time(temporal::time_us(packed < 0, whole, microsecond)?, 6));
-    }
-    let mut parts = temporal::packed_parts(whole)?;
-    parts.microsecond = microsecond as u32;
-    if parts.microsecond > 999_999 {
-        return Err(ValueError::Invalid("a fraction of a second or more"));
-    }
-    let value = parts.to_wire();
-    Ok(if type_code == t::DATE { format_date(value) } else { format_datetime(value, 6) })
-}
-
-/// Room for the short parts of an entry, with what stores write ahead: a key or string of [`SHORT_STRING_BYTES`] with
-/// its quotes, a number.
-const ENTRY_ROOM: usize = double::TEXT_ROOM;
-const SHORT_STRING_BYTES: usize = 16;
-
-const LITERALS: [(u64, usize); 3] = [(word(b"null    "), 4), (word(b"true    "), 4), (word(b"false   "), 5)];
-
-#[inline(always)]
-fn put(room: &mut [u8; ENTRY_ROOM], at: usize, word: u64) {
-    if let Some(place) = room.get_mut(at..at + WORD_BYTES) {
-        place.copy_from_slice(&word.to_le_bytes());
-    }
-}
-
-/// What stands before the entry, its key and the colon; how many bytes. `None` where the key is not short.
-#[inline(always)]
-fn put_key(
-    room: &mut [u8; ENTRY_ROOM],
-    (before, before_length): (u64, usize),
-    data: &[u8],
-    (start, length): (usize, usize),
-    upper_bits: &mut u64,
-) -> Option<usize> {
-    put(room, 0, before);
-    put_string(room, before_length + 1, data.get(start..)?, length, upper_bits)?;
-    put(room, before_length + 1 + length, const { word(b"\":      ") });
-    Some(before_length + length + 4)
-}
-
-/// A value that is short and of a common kind; how many bytes.
-#[inline(always)]
-fn put_value(room: &mut [u8; ENTRY_ROOM], value: Value<'_>, upper_bits: &mut u64) -> Option<usize> {
-    match (value.kind, value.data) {
-        (kind::STRING, &[length @ 0..0x80, ref string @ ..]) => {
-            let length = usize::from(length);
-            put(room, 0, b'"'.into());
-            put_string(room, 1, string, length, upper_bits)?;
-            put(room, 1 + length, b'"'.into());
-            Some(length + 2)
-        }
-        (kind::INT16, &[a, b, ..]) => put_number(room, i16::from_le_bytes([a, b]).into()),
-        (kind::INT32, &[a, b, c, d, ..]) => put_number(room, i32::from_le_bytes([a, b, c, d]).into()),
-        (kind::LITERAL, &[literal, ..]) => {
-            let &(text, length) = LITERALS.get(usize::from(literal))?;
-            put(room, 0, text);
-            Some(length)
-        }
-        (kind::DOUBLE, data) => {
-            let number = f64::from_le_bytes(*data.first_chunk()?);
-            number.is_finite().then(|| double::write(number, room))
-        }
-        _ => None,
-    }
-}
-
-#[inline(always)]
-fn put_number(room: &mut [u8; ENTRY_ROOM], number: i64) -> Option<usize> {
-    put(room, 0, b'-'.into());
-    let sign = usize::from(number < 0);
-    Some(sign + write_u64(room.get_mut(sign..)?.first_chunk_mut()?, number.unsigned_abs()))
-}
-
-/// The first `length` bytes of `from`, at `at` of `room`. `None` where they are many, or something in them needs an
-/// escape, or at the very end of a document.
-#[inline(always)]
-fn put_string(room: &mut [u8; ENTRY_ROOM], at: usize, from: &[u8], length: usize, upper_bits: &mut u64) -> Option<()> {
-    if length <= WORD_BYTES {
-        // What lies behind the string is copied with it, and overwritten by what comes next.
-        let word = u64::from_le_bytes(*from.first_chunk()?);
-        let own = !foreign_bits(length);
-        put(room, at, word);
-        *upper_bits |= word & own;
-        (to_escape(word) & own == 0).then_some(())
-    } else if length <= SHORT_STRING_BYTES {
-        // Two words that overlap.
-        let string = from.get(..length)?;
-        let first = u64::from_le_bytes(*string.first_chunk()?);
-        let last = u64::from_le_bytes(*string.last_chunk()?);
-        put(room, at, first);
-        put(room, at + length - WORD_BYTES, last);
-        *upper_bits |= first | last;
-        ((to_escape(first) | to_escape(last)) == 0).then_some(())
-    } else {
-        None
-    }
-}
-
-/// The bits of a word behind its first `count` bytes.
-#[inline(always)]
-fn foreign_bits(count: usize) -> u64 {
-    // In two steps, for a shift by all 64 is none.
-    !0 << (4 * count) << (4 * count)
-}
-
-/// The top bits of the bytes that have to be escaped: `"`, `\` and what is below a space. (Also of some that follow
-/// such a one.)
-#[inline(always)]
-fn to_escape(word: u64) -> u64 {
-    // With the bit 2 turned, the quote 0x22 comes to lie right behind the control characters.
-    let quote_or_control = (word ^ 0x0202_0202_0202_0202).wrapping_sub(0x2121_2121_2121_2121);
-    let backslash = (word ^ 0x5c5c_5c5c_5c5c_5c5c).wrapping_sub(LOWEST_BITS);
-    (quote_or_control | backslash) & !word & UPPER_BITS
-}
-
-/// The length at `at`, and where what it counts begins.
-#[inline]
-pub(super) fn varlen(data: &[u8], at: usize) -> Result<(usize, usize), ValueError> {
-    let first = *data.get(at).ok_or(ValueError::Truncated)?;
-    if first & 0x80 == 0 {
-        return Ok((at + 1, first.into()));
-    }
-    let mut length = usize::from(first & 0x7f);
-    for index in 1..5 {
-        let byte = *data.get(at + index).ok_or(ValueError::Truncated)?;
-        length |= usize::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Ok((at + index + 1, length));
-        }
-    }
-    Err(ValueError::Invalid("JSON length of more than five bytes"))
-}
-
-#[inline(always)]
-fn array_at<const N: usize>(data: &[u8], at: usize) -> Result<[u8; N], ValueError> {
-    data.get(at..).and_then(|rest| rest.first_chunk()).copied().ok_or(ValueError::Truncated)
-}
-
-#[inline(always)]
-fn u16_at(data: &[u8], at: usize) -> Result<u16, ValueError> {
-    array_at(data, at).map(u16::from_le_bytes)
-}
-
-#[inline(always)]
-fn u32_at(data: &[u8], at: usize) -> Result<u32, ValueError> {
-    array_at(data, at).map(u32::from_le_bytes)
 }
 
 #[cfg(test)]

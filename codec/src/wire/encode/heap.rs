@@ -137,17 +137,17 @@ fn bits<const N: usize>(bytes: &[u8; N]) -> u128 {
     u128::from_le_bytes(wide)
 }
 
-/// Writes a Text by `write`, which says how long it is.
+/// Writes a Text by `write`, which says how long it is: at most N - 8, so that there is room for its NUL.
 #[inline(always)]
 pub(super) fn push_text_with<const N: usize>(
     heap: &mut TextBuffer,
     write: impl FnOnce(&mut [u8; N]) -> Result<usize, ValueError>,
 ) -> Result<Placed, ValueError> {
     let start = heap.len();
-    let length = write(heap.room::<N>())?;
-    let room = heap.room_for(length + 8);
-    if let Some(end) = room.get_mut(length..).and_then(|rest| rest.first_chunk_mut::<8>()) {
-        *end = [0; 8];
+    let room = heap.room::<N>();
+    let length = write(room)?;
+    if let Some(end) = room.get_mut(length..length + 8) {
+        end.fill(0);
     }
     heap.advance((length + 1).next_multiple_of(8));
     Ok(Placed { start_byte: start, upper: upper_half(SIZE_BYTE, length + 1)? })

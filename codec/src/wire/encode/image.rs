@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::element::{Behind, Element, datetime2, padded, take, take_prefixed, take_slice, timestamp2};
 use super::heap::{self, Placed};
 use super::program::{Read, RowProgram, Step};
 use crate::mysql::value::buffer::TextBuffer;
@@ -89,70 +90,6 @@ pub(super) struct ImageWriter<'w, 'a> {
     pub reason: ValueError,
 }
 
-/// The struct that is being written.
-struct Element<'e> {
-    bytes: &'e mut [u8],
-    /// Words between the start of its list and itself.
-    word: usize,
-}
-
-impl Element<'_> {
-    #[inline(always)]
-    fn store<const N: usize>(&mut self, place: u32, bytes: [u8; N]) {
-        // The program has checked every place against the struct.
-        let start = place as usize;
-        if let Some(field) = self.bytes.get_mut(start..start + N) {
-            field.copy_from_slice(&bytes);
-        }
-    }
-
-    /// Stores N bytes of the image as they are, and goes on behind them; false where there are fewer.
-    #[inline(always)]
-    fn copy<const N: usize>(&mut self, place: u32, rows: &[u8], at: &mut usize) -> bool {
-        let Ok(value) = take::<N>(rows, *at) else { return false };
-        self.store(place, value);
-        *at += N;
-        true
-    }
-}
-
-/// Where the next value begins, counted from the start of the rows. A number, not a slice that shrinks: so the loop over
-/// the columns waits for one addition a column.
-type Behind = Result<usize, ValueError>;
-
-/// The N bytes at `at`.
-#[inline(always)]
-fn take<const N: usize>(rows: &[u8], at: usize) -> Result<[u8; N], ValueError> {
-    let bytes = rows.get(at..at + N).and_then(|bytes| bytes.first_chunk());
-    bytes.copied().ok_or(ValueError::Truncated)
-}
-
-#[inline(always)]
-fn take_slice(rows: &[u8], at: usize, count: usize) -> Result<&[u8], ValueError> {
-    rows.get(at..at + count).ok_or(ValueError::Truncated)
-}
-
-#[inline(always)]
-fn take_length(rows: &[u8], at: usize, prefix: u8) -> Result<usize, ValueError> {
-    Ok(match prefix {
-        1 => usize::from(take::<1>(rows, at)?[0]),
-        2 => usize::from(u16::from_le_bytes(take(rows, at)?)),
-        3 => {
-            let [a, b, c] = take(rows, at)?;
-            u32::from_le_bytes([a, b, c, 0]) as usize
-        }
-        _ => u32::from_le_bytes(take(rows, at)?) as usize,
-    })
-}
-
-/// What a length of `prefix` bytes counts, and where it ends.
-#[inline(always)]
-fn take_prefixed(rows: &[u8], at: usize, prefix: u8) -> Result<(&[u8], usize), ValueError> {
-    let length = take_length(rows, at, prefix)?;
-    let start = at + usize::from(prefix);
-    Ok((take_slice(rows, start, length)?, start + length))
-}
-
 impl<'a> ImageWriter<'_, 'a> {
     /// Appends one struct to `elements`, read from the front of `rest`, which is the tail of the rows. The pointers in
     /// it are relative to a list that begins where the heap does.
@@ -237,11 +174,6 @@ impl<'a> ImageWriter<'_, 'a> {
                 element.store(place, temporal::date(take(self.rows, at)?)?.to_le_bytes());
                 at + 3
             }
-            Read::Enum { bytes } => {
-                let value = take_slice(self.rows, at, bytes.into())?;
-                element.store(place, (bits::little_endian(value) as u16).to_le_bytes());
-                at + usize::from(bytes)
-            }
             Read::Json { prefix, json } => match self.kind.partial {
                 Partial::Never => self.json(step, prefix, element, at)?,
                 _ => self.json_of_partial(step, prefix, json, element, at)?,
@@ -320,7 +252,7 @@ impl<'a> ImageWriter<'_, 'a> {
     }
 
     /// Fields that are seldom seen.
-    #[inline(never)]
+    #[inline(always)]
     fn uncommon(&mut self, step: &Step, element: &mut Element<'_>, at: usize) -> Behind {
         let place = step.place;
         Ok(match step.read {
@@ -375,6 +307,7 @@ impl<'a> ImageWriter<'_, 'a> {
     }
 
     /// The same for what lies in the heap.
+    #[inline(never)]
     fn uncommon_list(&mut self, step: &Step, element: &mut Element<'_>, at: usize) -> Behind {
         let start = heap::start(self.heap);
         let prefix = match step.read {
@@ -532,30 +465,4 @@ impl<'a> ImageWriter<'_, 'a> {
             payload: payload.to_vec(),
         });
     }
-}
-
-#[inline(always)]
-fn datetime2(rows: &[u8], place: u32, fraction: u8, element: &mut Element<'_>, at: usize) -> Behind {
-    let whole = take::<5>(rows, at)?;
-    let fraction = take_slice(rows, at + whole.len(), fraction.into())?;
-    element.store(place, temporal::datetime2(whole, fraction)?.to_le_bytes());
-    Ok(at + whole.len() + fraction.len())
-}
-
-#[inline(always)]
-fn timestamp2(rows: &[u8], place: u32, fraction: u8, element: &mut Element<'_>, at: usize) -> Behind {
-    let whole = take::<4>(rows, at)?;
-    let fraction = take_slice(rows, at + whole.len(), fraction.into())?;
-    element.store(place, temporal::timestamp2(whole, fraction)?.to_le_bytes());
-    Ok(at + whole.len() + fraction.len())
-}
-
-/// MariaDB takes zero bytes off the end of what it stores as BINARY(n).
-fn padded<const N: usize>(bytes: &[u8]) -> Result<[u8; N], ValueError> {
-    let mut padded = [0; N];
-    match padded.get_mut(..bytes.len()) {
-        Some(start) => start.copy_from_slice(bytes),
-        None => return Err(ValueError::Invalid("an address or UUID of too many bytes")),
-    }
-    Ok(padded)
 }

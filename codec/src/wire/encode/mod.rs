@@ -16,6 +16,7 @@
 //! where there *is* a value, see [`LayoutColumn::null_slot`](super::layout::LayoutColumn::null_slot)). No bytes of a
 //! peer make it panic or run without end, and what it writes is bounded.
 
+mod element;
 mod error;
 mod heap;
 mod image;

@@ -59,9 +59,6 @@ pub(super) enum Read {
     Bit {
         bytes: u8,
     },
-    Enum {
-        bytes: u8,
-    },
     Set {
         bytes: u8,
     },
@@ -249,9 +246,22 @@ impl Compiler {
             (K::Int32, t::INT24) => Read::Signed3,
             (K::Uint32, t::INT24) => Read::Unsigned3,
             (K::Year, t::YEAR) => Read::Year,
-            (K::Bit, t::BIT) => Read::Bit { bytes },
-            (K::Enum, t::ENUM) => Read::Enum { bytes },
-            (K::Set, t::SET) => Read::Set { bytes },
+            (K::Bit, t::BIT) => match bytes {
+                1 => Read::Copy1,
+                _ => Read::Bit { bytes },
+            },
+            // Little-endian, into a field that is zero: the bytes that are there do.
+            (K::Enum, t::ENUM) => match bytes {
+                1 => Read::Copy1,
+                _ => Read::Copy2,
+            },
+            (K::Set, t::SET) => match bytes {
+                1 => Read::Copy1,
+                2 => Read::Copy2,
+                4 => Read::Copy4,
+                8 => Read::Copy8,
+                _ => Read::Set { bytes },
+            },
             (K::Decimal, t::NEWDECIMAL) => Read::Decimal(DecimalFormat::new(low, high).map_err(wrong)?),
             (K::Date, t::DATE | t::NEWDATE) => Read::Date,
             (K::Datetime, t::DATETIME2) => Read::DateTime2 { fraction: fraction()? },

@@ -155,13 +155,13 @@ impl Tracker {
             return Ok(Flow::Next);
         }
         let event = match (payload, stream.format_seen, stream.checksum) {
-            (Some(_), ..) => Event::parse(bytes, Checksum::None),
+            (Some(_), ..) => Event::with_header(header, bytes, Checksum::None),
             (None, false, _) => Event::parse_before_format(bytes),
             // The server may already know that the next file has checksums.
             (None, true, Checksum::None) if header.type_code == EventType::ROTATE && header.is_artificial() => {
                 Event::parse_before_format(bytes)
             }
-            (None, true, checksum) => Event::parse(bytes, checksum),
+            (None, true, checksum) => Event::with_header(header, bytes, checksum),
         };
         let event = event.map_err(corrupt)?;
         self.stats.events += 1;

@@ -1,9 +1,9 @@
 //! The TABLE_MAPs of one stream, by table id. One that is the same to the byte as the last of its id costs a compare.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::engine::table::TableVersion;
+use crate::id_map::IdMap;
 use crate::limits::{TABLE_MAP_BYTES_MAX, TABLE_MAPS_MAX};
 
 /// Where the rows of a table go.
@@ -38,7 +38,7 @@ pub struct Mapped {
 #[derive(Debug, Default)]
 pub struct TableMaps {
     mapped: Vec<Mapped>,
-    by_id: HashMap<u64, usize>,
+    by_id: IdMap<u64, usize>,
     /// The one that was asked for last: statements mostly change one table.
     last: usize,
     bytes: usize,
