@@ -10,7 +10,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PROGRAMS := --workspace --bins --exclude millstream-bench --exclude millstream-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build bench instructions fuzz lint servers setup clean-cache
+.PHONY: help demo test build bench instructions soak fuzz lint servers setup clean-cache
 
 help:  ## this text
 	@echo 'Millstream: MySQL and MariaDB row changes as typed Cap'"'"'n Proto rows.'
@@ -47,6 +47,12 @@ bench: ## the time of each stage of the hot path; decode and encode beside mysql
 instructions: ## how many instructions each stage takes, held against bench/instructions.toml; also in make test
 	@scripts/setup.sh test
 	@scripts/instructions.sh
+
+soak: ## the random tests with fresh seeds, ROUNDS=10 times or until one fails
+	@scripts/setup.sh test
+	@scripts/servers.sh fetch
+	@for round in $$(seq $(or $(ROUNDS),10)); do MILLSTREAM_SEED=fresh scripts/test.sh -p millstream-tests \
+	  --test ddl --test fold --test faults --test kill --test corpus_live --test corpus_decode || exit 1; done
 
 fuzz: ## coverage-guided fuzzing, a minute for each parser; scripts/fuzz.sh --help says more
 	@scripts/setup.sh build

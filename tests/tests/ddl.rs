@@ -5,11 +5,7 @@ use millstream_tests::harness::{Flavour, MysqlServer};
 use millstream_tests::load::Random;
 
 /// Random statements on each server; `MILLSTREAM_DDL_STATEMENTS` sets another number.
-const RANDOM_STATEMENTS: usize = 200;
-/// Of another seed in each run.
-const FRESH_STATEMENTS: usize = 100;
-
-const SEED: u64 = 21;
+const RANDOM_STATEMENTS: usize = 250;
 
 /// A server of this test's own: the log and the databases must be only ours.
 fn server(flavour: Flavour) -> Option<MysqlServer> {
@@ -178,16 +174,9 @@ fn check_shared(flavour: Flavour, server: &MysqlServer) {
     assert!(found.different.is_empty(), "{flavour}: {}", found.different.join("\n"));
 }
 
-/// With the one seed, and one of this run's own; or with the one that is given.
 fn check_random(flavour: Flavour) {
-    let given = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let count = given("MILLSTREAM_DDL_STATEMENTS").map(|count| count as usize);
-    if given("MILLSTREAM_SEED").is_none() {
-        check_seed(flavour, SEED, count.unwrap_or(RANDOM_STATEMENTS));
-    }
-    let fresh = Random::seed_of_test(flavour.name());
-    let of_fresh = if given("MILLSTREAM_SEED").is_some() { RANDOM_STATEMENTS } else { FRESH_STATEMENTS };
-    check_seed(flavour, fresh, count.unwrap_or(of_fresh));
+    let count = std::env::var("MILLSTREAM_DDL_STATEMENTS").ok().and_then(|text| text.parse().ok());
+    check_seed(flavour, Random::seed_of_test(flavour.name()), count.unwrap_or(RANDOM_STATEMENTS));
 }
 
 fn check_seed(flavour: Flavour, seed: u64, count: usize) {

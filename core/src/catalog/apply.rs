@@ -339,7 +339,7 @@ impl Changing<'_, '_> {
         if self.session.dialect.is_mariadb {
             let of_columns = elements.columns.iter().filter(|spec| spec.unique).map(hashing::key_of_column);
             let keys: Vec<UniqueKey> = elements.unique_keys.iter().cloned().chain(of_columns).collect();
-            hashing::add(&mut definition, &keys, options.engine.as_deref())?;
+            hashing::add(&mut definition, &keys, options.engine.as_deref().or(Some("InnoDB")))?;
             definition.without_unique_keys = keys.is_empty();
         }
         Ok(definition)
@@ -357,7 +357,7 @@ impl Changing<'_, '_> {
         let keys_matter = matches!(&state, Some(Entry::Known(before)) if hashing::keys_matter(before, &alter.clauses));
         let is_harmless = |clause: &C| match clause {
             C::Harmless | C::ExchangePartition(_) => true,
-            C::AddUnique(_) | C::DropKey => !keys_matter,
+            C::AddUnique(_) | C::DropKey | C::Engine(_) => !keys_matter,
             _ => false,
         };
         if alter.clauses.iter().all(is_harmless) {

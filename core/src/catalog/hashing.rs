@@ -12,6 +12,7 @@ const INNODB_KEY_BYTES_MAX: u64 = 3_072;
 const OTHER_KEY_BYTES_MAX: u64 = 1_000;
 /// At least what a column takes in a key that is neither text nor binary.
 const OTHER_COLUMN_BYTES: u64 = 16;
+const ENDLESS: u64 = 1 << 40;
 
 pub(super) fn is_hash(column: &ColumnDefinition) -> bool {
     column.hidden && column.name.starts_with(PREFIX)
@@ -28,7 +29,7 @@ fn push(definition: &mut TableDefinition) {
 }
 
 pub(super) fn key_of_column(spec: &ColumnSpec) -> UniqueKey {
-    UniqueKey { uses_hash: false, parts: vec![(spec.name.clone(), None)] }
+    UniqueKey { parts: vec![(spec.name.clone(), None)], ..UniqueKey::default() }
 }
 
 /// Whether clauses that only concern keys could change the table's hidden columns.
@@ -37,6 +38,7 @@ pub(super) fn keys_matter(before: &TableDefinition, clauses: &[AlterClause]) -> 
         || clauses.iter().any(|clause| match clause {
             // The first one of all, or one that is hashed.
             AlterClause::AddUnique(key) => before.without_unique_keys || is_hashed(before, key, None) != Ok(false),
+            AlterClause::Engine(_) => !before.without_unique_keys,
             _ => false,
         })
 }
@@ -44,10 +46,14 @@ pub(super) fn keys_matter(before: &TableDefinition, clauses: &[AlterClause]) -> 
 /// The hidden columns of these keys.
 ///
 /// # Errors
-/// Where it is not certain whether a key is hashed.
+/// Where it is not certain whether a key is hashed, or made at all.
 pub(super) fn add(definition: &mut TableDefinition, keys: &[UniqueKey], engine: Option<&str>) -> Result<(), String> {
     for key in keys {
         if is_hashed(definition, key, engine)? {
+            if key.hangs_on_names {
+                // Names of keys are not kept.
+                return Err("a hashed unique key that is made only where no key has its name".to_owned());
+            }
             push(definition);
         }
     }
@@ -55,31 +61,25 @@ pub(super) fn add(definition: &mut TableDefinition, keys: &[UniqueKey], engine: 
 }
 
 fn is_hashed(definition: &TableDefinition, key: &UniqueKey, engine: Option<&str>) -> Result<bool, String> {
-    let is_engine = |name: &str| engine.is_some_and(|engine| engine.eq_ignore_ascii_case(name));
-    if is_engine("MEMORY") || is_engine("HEAP") {
+    let engine = engine.map(str::to_ascii_lowercase);
+    if matches!(engine.as_deref(), Some("memory" | "heap")) {
         return Ok(false);
     }
     let mut bytes = 0;
     for (name, part) in &key.parts {
         // A period's name is no column.
         let Some(column) = definition.columns.iter().find(|column| same_name(&column.name, name)) else { continue };
-        let (characters, width) = match &column.defined_type {
-            DefinedType::Text { .. } | DefinedType::Blob { .. } if part.is_none() => return Ok(true),
+        let (characters, width) = match (&column.defined_type, part) {
+            (DefinedType::Text { .. } | DefinedType::Blob { .. }, None) => return Ok(true),
             // POINT is indexed as it is, the others are not; which of them it is is not kept.
-            DefinedType::Geometry if part.is_none() => {
+            (DefinedType::Geometry, None) => {
                 return Err("a unique key over a GEOMETRY, which may be hashed into a hidden column".to_owned());
             }
-            DefinedType::Text { charset, .. } => (0, width(charset)),
-            DefinedType::Char { charset, characters } => (u64::from(*characters), width(charset)),
-            DefinedType::Varchar { charset, characters } => (u64::from(*characters), width(charset)),
-            DefinedType::Varbinary { bytes } => (u64::from(*bytes), 1),
-            DefinedType::Binary { bytes } => (u64::from(*bytes), 1),
-            DefinedType::Blob { .. } => (0, 1),
-            _ => (OTHER_COLUMN_BYTES, 1),
+            (other, _) => size(other),
         };
         bytes += part.unwrap_or(characters).saturating_mul(width);
     }
-    let is_innodb = engine.is_none() || is_engine("InnoDB");
+    let is_innodb = engine.as_deref() == Some("innodb");
     if key.uses_hash {
         Ok(true)
     } else if bytes > if is_innodb { INNODB_KEY_BYTES_MAX } else { OTHER_KEY_BYTES_MAX } {
@@ -89,8 +89,23 @@ fn is_hashed(definition: &TableDefinition, key: &UniqueKey, engine: Option<&str>
     }
 }
 
-fn width(charset: &str) -> u64 {
-    charset::bytes_max(charset).unwrap_or(4).into()
+/// How many characters of how many bytes a whole column is in a key; what has no bound counts as endless.
+fn size(defined_type: &DefinedType) -> (u64, u64) {
+    let width = |charset: &str| charset::bytes_max(charset).unwrap_or(4).into();
+    match defined_type {
+        DefinedType::Char { charset, characters } => ((*characters).into(), width(charset)),
+        DefinedType::Varchar { charset, characters } => ((*characters).into(), width(charset)),
+        DefinedType::Varbinary { bytes } => ((*bytes).into(), 1),
+        DefinedType::Binary { bytes } => ((*bytes).into(), 1),
+        DefinedType::Text { charset, .. } => (ENDLESS, width(charset)),
+        DefinedType::Blob { .. } | DefinedType::Geometry => (ENDLESS, 1),
+        _ => (OTHER_COLUMN_BYTES, 1),
+    }
+}
+
+fn bytes(column: &ColumnDefinition) -> u64 {
+    let (characters, width) = size(&column.defined_type);
+    characters * width
 }
 
 /// What ALTER does to the hidden columns of a table.
@@ -109,34 +124,39 @@ pub(super) fn altered(
                 | AlterClause::DropColumn { .. }
                 | AlterClause::ChangeColumn { .. }
                 | AlterClause::ConvertCharset(_)
+                | AlterClause::Engine(_)
         )
     };
     let has_geometry = before.columns.iter().any(|column| column.defined_type == DefinedType::Geometry);
     if count(before) > 0 && (has_geometry || clauses.iter().any(is_uncertain)) {
         return Err("a table was altered that has a hashed unique key, which may be gone".to_owned());
     }
-    // Which unique keys a column is part of is not kept, only that there are none.
-    let is_lob = |column: &ColumnDefinition| {
-        matches!(column.defined_type, DefinedType::Text { .. } | DefinedType::Blob { .. } | DefinedType::Geometry)
+    // Which unique keys a column is part of is not kept, only that there are none; nor is the engine.
+    let find = |table: &TableDefinition, name: &str| {
+        table.columns.iter().find(|column| same_name(&column.name, name)).map_or(0, bytes)
     };
-    let becomes_lob = clauses.iter().any(|clause| {
-        let AlterClause::ChangeColumn { from, column, .. } = clause else { return false };
-        let find = |table: &TableDefinition, name: &str| {
-            table.columns.iter().find(|column| same_name(&column.name, name)).is_some_and(is_lob)
-        };
-        find(after, &column.name) && !find(before, from)
+    let grows = clauses.iter().any(|clause| match clause {
+        AlterClause::ChangeColumn { from, column, .. } => find(after, &column.name) > find(before, from),
+        AlterClause::ConvertCharset(_) => before.columns.iter().any(|column| find(after, &column.name) > bytes(column)),
+        AlterClause::Engine(engine) => !engine.eq_ignore_ascii_case("InnoDB"),
+        _ => false,
     });
-    if becomes_lob && !before.without_unique_keys {
+    let longest_key: u64 = after.columns.iter().map(bytes).sum();
+    if grows && longest_key > OTHER_KEY_BYTES_MAX && !before.without_unique_keys {
         return Err(
-            "a column became TEXT or BLOB, which is hashed into a hidden column if it has a unique key".to_owned()
+            "a unique key, if it has one, may have become too long, and be hashed into a hidden column".to_owned()
         );
     }
     let keys: Vec<UniqueKey> = clauses
         .iter()
         .filter_map(|clause| match clause {
             AlterClause::AddUnique(key) => Some(key.clone()),
-            AlterClause::AddColumn { column, .. } | AlterClause::ChangeColumn { column, .. } if column.unique => {
-                Some(key_of_column(column))
+            // The condition of a column holds for its key too, and asks for the key's name.
+            AlterClause::AddColumn { column, if_not_exists: conditional, .. }
+            | AlterClause::ChangeColumn { column, if_exists: conditional, .. }
+                if column.unique =>
+            {
+                Some(UniqueKey { hangs_on_names: *conditional, ..key_of_column(column) })
             }
             _ => None,
         })

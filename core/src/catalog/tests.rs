@@ -417,6 +417,55 @@ fn a_conditional_clause_makes_a_primary_key_where_there_was_none() {
 }
 
 #[test]
+fn a_hashed_key_that_hangs_on_names_is_in_doubt() {
+    let in_mariadb = Session { dialect: mariadb(), ..session() };
+    for (alter, certain) in [
+        ("ALTER TABLE t ADD IF NOT EXISTS A DATETIME UNIQUE FIRST", None),
+        ("ALTER TABLE t ADD IF NOT EXISTS n TEXT UNIQUE", None),
+        ("ALTER TABLE t MODIFY IF EXISTS a TEXT UNIQUE", None),
+        ("ALTER TABLE t ADD UNIQUE KEY IF NOT EXISTS k (a)", None),
+        ("ALTER TABLE t ADD CONSTRAINT IF NOT EXISTS k UNIQUE (a)", None),
+        ("CREATE UNIQUE INDEX IF NOT EXISTS k ON t (a)", None),
+        ("CREATE OR REPLACE UNIQUE INDEX k ON t (a)", None),
+        ("CREATE UNIQUE INDEX k ON t (a)", Some(1)),
+        ("ALTER TABLE t ADD IF NOT EXISTS i INT UNIQUE", Some(0)),
+        ("CREATE OR REPLACE UNIQUE INDEX k ON t (i)", Some(0)),
+    ] {
+        let mut catalog = after(&[]);
+        apply_in(&mut catalog, "CREATE TABLE t (a TEXT, i INT, KEY a (a(3)))", &in_mariadb);
+        let effect = apply_in(&mut catalog, alter, &in_mariadb);
+        assert_eq!(matches!(effect.outcome, Outcome::Dangerous { .. }), certain.is_none(), "{alter}: {effect:?}");
+        if let Some(hashes) = certain {
+            let found = columns(&catalog, "t").iter().filter(|name| name.starts_with("DB_ROW_HASH_")).count();
+            assert_eq!(found, hashes, "{alter}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_may_have_become_too_long_is_in_doubt() {
+    let in_mariadb = Session { dialect: mariadb(), ..session() };
+    for (create, alter, is_dangerous) in [
+        ("a VARCHAR(300) UNIQUE", "ENGINE=MyISAM", true),
+        ("a VARCHAR(300) UNIQUE", "ENGINE=InnoDB", false),
+        ("a VARCHAR(200) UNIQUE", "ENGINE=MyISAM", false),
+        ("a VARCHAR(300)", "ENGINE=MyISAM", false),
+        ("a TEXT UNIQUE", "ENGINE=InnoDB", true),
+        ("a VARCHAR(200) UNIQUE", "MODIFY a VARCHAR(300)", true),
+        ("a VARCHAR(300) UNIQUE", "MODIFY a VARCHAR(200)", false),
+        ("a VARCHAR(200)", "MODIFY a VARCHAR(300)", false),
+        ("a VARCHAR(255) CHARACTER SET latin1 UNIQUE", "CONVERT TO CHARACTER SET utf32", true),
+        ("a INT", "ADD b VARCHAR(255) UNIQUE", true),
+        ("a INT", "ADD b VARCHAR(240) UNIQUE", false),
+    ] {
+        let mut catalog = after(&[]);
+        apply_in(&mut catalog, &format!("CREATE TABLE t ({create}) CHARACTER SET utf8mb4"), &in_mariadb);
+        let effect = apply_in(&mut catalog, &format!("ALTER TABLE t {alter}"), &in_mariadb);
+        assert_eq!(matches!(effect.outcome, Outcome::Dangerous { .. }), is_dangerous, "{create}; {alter}: {effect:?}");
+    }
+}
+
+#[test]
 fn the_serialized_form_is_stable() {
     let catalog =
         after(&["CREATE TABLE t (id BIGINT UNSIGNED PRIMARY KEY, n VARCHAR(40), d DATETIME(3), e ENUM('x'))"]);

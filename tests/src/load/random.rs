@@ -9,13 +9,20 @@ impl Random {
         Self(seed)
     }
 
-    /// The seed of a test: `MILLSTREAM_SEED`, or from the clock. Printed, so that a failure can be had again.
+    /// The seed of a test: always the same one, so that what merges is held against the same; with `MILLSTREAM_SEED`
+    /// that number, or one from the clock (`fresh`; `make soak`). Printed, so that a failure can be had again.
+    ///
+    /// # Panics
+    /// When `MILLSTREAM_SEED` is neither.
     pub fn seed_of_test(name: &str) -> u64 {
-        let chosen = std::env::var("MILLSTREAM_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = chosen.unwrap_or_else(|| {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            since.as_nanos() as u64
-        });
+        let seed = match std::env::var("MILLSTREAM_SEED").as_deref() {
+            Err(_) => name.bytes().fold(0, |seed, byte| Self(seed ^ u64::from(byte)).next()),
+            Ok("fresh") => {
+                let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                since.as_nanos() as u64
+            }
+            Ok(number) => number.parse().expect("MILLSTREAM_SEED is a number, or fresh"),
+        };
         println!("{name}: MILLSTREAM_SEED={seed}");
         seed
     }

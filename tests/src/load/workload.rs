@@ -3,6 +3,8 @@
 //! A writer touches only rows that it made itself, so that writers never wait for each other and the order of a
 //! row's changes is its writer's order.
 
+use std::collections::HashSet;
+
 use super::ledger::TransactionKey;
 use super::random::Random;
 use super::schema::{Op, RowChange, Table};
@@ -128,10 +130,17 @@ impl Workload {
 
     /// A query whose answer is 1 if the transaction has committed, 0 if not, asked before any other of this writer.
     pub fn committed_query(&self, plan: &Plan) -> Option<String> {
-        // the last change of a row is what can still be seen
+        let inserted: HashSet<(Table, u64)> = plan
+            .changes
+            .iter()
+            .filter(|change| change.op == Op::Insert)
+            .map(|change| (change.table, change.id))
+            .collect();
+        // What can still be seen is the last change of a row, and a row that comes and goes is absent either way.
+        let mut later = HashSet::new();
         let seen = plan.changes.iter().rev().find(|change| {
-            let later = plan.changes.iter().rev().take_while(|other| other != change);
-            !later.clone().any(|other| (other.table, other.id) == (change.table, change.id))
+            let row = (change.table, change.id);
+            later.insert(row) && !(change.op == Op::Delete && inserted.contains(&row))
         })?;
         let table = format!("{}.{}", self.database, seen.table);
         Some(match seen.op {
@@ -306,6 +315,36 @@ impl Workload {
                     added.collect::<String>()
                 )
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_a_transaction_committed_is_asked_of_a_row_that_tells() {
+        let change = |op, id| RowChange { table: Table::Items, op, id };
+        for (what, changes, expected) in [
+            ("an insert", vec![change(Op::Insert, 1)], Some("SELECT COUNT(*) FROM d.items WHERE id = 1 AND txn = 7")),
+            ("a delete", vec![change(Op::Delete, 1)], Some("SELECT COUNT(*) = 0 FROM d.items WHERE id = 1")),
+            (
+                "its own rows deleted",
+                vec![change(Op::Insert, 1), change(Op::Insert, 2), change(Op::Update, 2), change(Op::Delete, 2)],
+                Some("SELECT COUNT(*) FROM d.items WHERE id = 1 AND txn = 7"),
+            ),
+            (
+                "updated, then deleted",
+                vec![change(Op::Update, 1), change(Op::Delete, 1)],
+                Some("SELECT COUNT(*) = 0 FROM d.items WHERE id = 1"),
+            ),
+            ("nothing that stays", vec![change(Op::Insert, 1), change(Op::Delete, 1)], None),
+        ] {
+            let key = TransactionKey { writer: 1, number: 7 };
+            let plan = Plan { key, statements: Vec::new(), end: End::Commit("COMMIT".into()), changes };
+            let query = Workload::new("d", 1, 1, 0, 0).committed_query(&plan);
+            assert_eq!(query.as_deref(), expected, "{what}");
         }
     }
 }

@@ -320,8 +320,8 @@ impl Writer {
             let answer: Result<Option<u64>, _> = connection.query_first(query).await;
             match answer {
                 Ok(Some(0)) => return Ok(Outcome::NotCommitted),
-                Ok(_) => return Ok(Outcome::Committed),
-                Err(_) => self.connection = None,
+                Ok(Some(_)) => return Ok(Outcome::Committed),
+                Ok(None) | Err(_) => self.connection = None,
             }
         }
     }

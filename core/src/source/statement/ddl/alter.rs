@@ -105,6 +105,9 @@ impl Parser<'_, '_> {
                 match options {
                     _ if options.charset.is_given() => AlterClause::DefaultCharset(options.charset),
                     _ if options.system_versioning => AlterClause::AddSystemVersioning,
+                    TableOptions { engine: Some(engine), .. } if self.session.dialect.is_mariadb => {
+                        AlterClause::Engine(engine)
+                    }
                     _ => AlterClause::Harmless,
                 }
             }
@@ -173,7 +176,9 @@ impl Parser<'_, '_> {
             return Ok(());
         }
         if self.session.dialect.is_mariadb && self.word("UNIQUE") {
-            clauses.push(AlterClause::AddUnique(self.unique_key()?));
+            let mut key = self.unique_key()?;
+            key.hangs_on_names |= if_not_exists;
+            clauses.push(AlterClause::AddUnique(key));
             return Ok(());
         }
         if self.at_other_key() {

@@ -158,11 +158,11 @@ impl Parser<'_, '_> {
     /// Behind UNIQUE, and its options: `[KEY] [name] [USING x] (parts) [options]`.
     pub fn unique_key(&mut self) -> Parsed<UniqueKey> {
         self.any_word(&["KEY", "INDEX"]);
-        self.if_not_exists();
+        let hangs_on_names = self.if_not_exists();
         if !self.at_punctuation('(') && !self.at_any(&["USING", "TYPE"]) {
             self.name("a key's name")?;
         }
-        self.unique_parts()
+        Ok(UniqueKey { hangs_on_names, ..self.unique_parts()? })
     }
 
     /// `[USING x] (parts) [options]`

@@ -72,7 +72,7 @@ impl<'a> Parser<'_, 'a> {
             "TABLE" if object.has("TEMPORARY") => return None,
             "TABLE" => self.create_table(),
             "INDEX" if object.has("UNIQUE") && self.session.dialect.is_mariadb => {
-                self.index(IndexChange::AddUnique(UniqueKey::default()))
+                self.index(IndexChange::AddUnique(UniqueKey { hangs_on_names: or_replace, ..UniqueKey::default() }))
             }
             "INDEX" => self.index(IndexChange::Add),
             "VIEW" => {
@@ -179,7 +179,7 @@ impl<'a> Parser<'_, 'a> {
 
     /// `[IF EXISTS] [name] ... ON table`
     fn index(&mut self, mut index: IndexChange) -> Change {
-        let _ = self.if_not_exists() || self.if_exists();
+        let is_conditional = self.if_not_exists() || self.if_exists();
         if let (IndexChange::Drop, Some(Token::Name(name))) = (&index, self.tokens.peek())
             && name.eq_ignore_ascii_case("PRIMARY")
         {
@@ -199,7 +199,13 @@ impl<'a> Parser<'_, 'a> {
             };
             if let IndexChange::AddUnique(key) = &mut index {
                 match self.unique_parts() {
-                    Ok(parts) => *key = UniqueKey { uses_hash: uses_hash || parts.uses_hash, ..parts },
+                    Ok(parts) => {
+                        *key = UniqueKey {
+                            uses_hash: uses_hash || parts.uses_hash,
+                            hangs_on_names: key.hangs_on_names || is_conditional,
+                            ..parts
+                        }
+                    }
                     Err(reason) => {
                         let tables = vec![table];
                         let (kind, others, carries_rows) = ("other", false, false);

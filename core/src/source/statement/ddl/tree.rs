@@ -111,6 +111,8 @@ pub struct KeyPart {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UniqueKey {
     pub uses_hash: bool,
+    /// IF NOT EXISTS and OR REPLACE: whether it is made, or another one goes, hangs on the names of keys.
+    pub hangs_on_names: bool,
     /// Columns, and how many characters of them count, where not all do.
     pub parts: Vec<(String, Option<u64>)>,
 }
@@ -277,6 +279,8 @@ pub enum AlterClause {
     ExchangePartition(TableName),
     AddSystemVersioning,
     DropSystemVersioning,
+    /// Of MariaDB only: what the table's keys may be.
+    Engine(String),
     Harmless,
     Unknown(String),
 }
