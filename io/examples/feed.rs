@@ -14,6 +14,7 @@ use millstream_core::source::error::SourceError;
 use millstream_core::source::start::Start;
 use millstream_core::source::tracker::{StatementPolicy, TrackerConfig};
 use millstream_core::tables::Tables;
+use millstream_io::runtime::{Runtime, block_on};
 use millstream_io::source::SourceFeed;
 
 fn main() {
@@ -33,16 +34,12 @@ fn main() {
     }
     let start = start(rest.first().map_or("latest", String::as_str));
     let transactions = rest.get(1).map_or(u64::MAX, |count| count.parse().expect("a number of transactions"));
-    let executor = glommio::LocalExecutorBuilder::default()
-        .spawn(move || async move {
-            let awake = glommio::spawn_local(millstream_io::nudge::keep_awake());
-            if let Err(error) = follow(config, start, transactions).await {
-                eprintln!("{:?} ({}): {error}", error.disposition(), error.code());
-            }
-            awake.cancel().await;
-        })
-        .expect("an executor");
-    executor.join().expect("the executor's end");
+    block_on(Runtime::default(), async {
+        if let Err(error) = follow(config, start, transactions).await {
+            eprintln!("{:?} ({}): {error}", error.disposition(), error.code());
+        }
+    })
+    .expect("a core");
 }
 
 fn start(text: &str) -> Start {

@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use glommio::timer::sleep;
 use millstream_core::engine::batch::{PartEnd, Sequence};
 use millstream_core::engine::hub::CatchUpStep;
 use millstream_core::engine::interest::InterestSet;
@@ -23,6 +22,7 @@ use millstream_core::source::tracker::TrackerStats;
 
 use crate::clock::now_us;
 use crate::engine::DestinationConfig;
+use crate::runtime::{sleep, yield_if_needed};
 use crate::source::SourceFeed;
 use crate::worker::Worker;
 
@@ -128,7 +128,7 @@ async fn read(worker: &Rc<Worker>, catchup: &CatchUp) -> Result<(), SourceError>
     let (mut start, mut first_sequence) = (catchup.start.clone(), catchup.first_sequence);
     loop {
         // Each reader costs the source a dump thread, so only so many are open at once.
-        let Some(permit) = worker.catchup_permit().await else { return Ok(()) };
+        let permit = worker.catchup_permit().await;
         let source = config.source.for_reader(permit.reader);
         let closed = read_until_parked(worker, catchup, &config, source, &mut start, &mut first_sequence).await?;
         drop(permit);
@@ -188,7 +188,7 @@ async fn read_until_parked(
                 let output = shard.encode(batch);
                 worker.report_failures(destination, &output.failures);
                 step = worker.home(|home| home.catchup_batch(destination, subscription, &output, now_us()));
-                glommio::yield_if_needed().await;
+                yield_if_needed().await;
             }
         }
     }

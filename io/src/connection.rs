@@ -10,8 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{AsyncRead, AsyncWrite};
-use glommio::net::{TcpListener, TcpStream};
+use futures::AsyncRead;
 use millstream_codec::millstream_capnp::client_message;
 use millstream_codec::wire::frame::{Message, MessageFramer};
 use millstream_codec::wire::messages::ClientMessage;
@@ -19,6 +18,7 @@ use millstream_core::engine::view::LogEntry;
 use millstream_core::limits;
 
 use crate::clock::now_us;
+use crate::runtime::{TcpListener, TcpStream, sleep};
 use crate::tasks::spawn;
 use crate::worker::Worker;
 
@@ -31,7 +31,7 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener) {
             Err(error) => {
                 // Out of descriptors, say: those that are connected go on, new ones must wait.
                 tracing::warn!(%error, "a connection could not be taken");
-                glommio::timer::sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -40,7 +40,7 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener) {
 async fn serve(worker: Rc<Worker>, mut stream: TcpStream) {
     let peer = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer: SocketAddr| peer.to_string());
     // Batches are written whole: waiting for more to send only adds to the latency.
-    let _ = stream.set_nodelay(true);
+    let _ = stream.set_nodelay();
     let id = match worker.home(|home| home.connect(peer.clone(), now_us())) {
         Ok(id) => id,
         Err(refusal) => {
@@ -71,11 +71,8 @@ struct Sending {
 }
 
 impl Sending {
-    fn remaining(&self) -> &[u8] {
-        match self.head.get(self.written..) {
-            Some(head) if !head.is_empty() => head,
-            _ => self.batch_bytes.get(self.written.saturating_sub(self.head.len())..).unwrap_or_default(),
-        }
+    fn is_done(&self) -> bool {
+        self.written >= self.head.len() + self.batch_bytes.len()
     }
 }
 
@@ -94,7 +91,7 @@ impl Connection {
         // So many turns, then the other connections' turn.
         for _ in 0..limits::CONNECTION_TURNS {
             let wrote = self.poll_write(cx)?;
-            if wrote == Turn::Waits && self.sending.remaining().is_empty() && self.is_closing() {
+            if wrote == Turn::Waits && self.sending.is_done() && self.is_closing() {
                 return Poll::Ready(Ok(()));
             }
             let read = self.poll_read(cx)?;
@@ -114,7 +111,7 @@ impl Connection {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Turn> {
-        if self.sending.remaining().is_empty() {
+        if self.sending.is_done() {
             let id = self.id;
             if let Some(done) = self.sending.batch.take() {
                 self.worker.home(|home| home.written(&done, now_us()));
@@ -126,7 +123,8 @@ impl Connection {
             let batch_bytes = next.batch_bytes();
             self.sending = Sending { head: next.head, batch: next.batch, batch_bytes, written: 0 };
         }
-        match Pin::new(&mut self.stream).poll_write(cx, self.sending.remaining()) {
+        let Sending { head, batch_bytes, written, .. } = &self.sending;
+        match self.stream.poll_send(cx, head, batch_bytes, *written) {
             Poll::Pending => Ok(Turn::Waits),
             Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
             Poll::Ready(Ok(written)) => {

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use glommio::net::TcpListener;
-use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
 use millstream_core::bridge::CoreLink;
 use millstream_core::engine::home::{Home, HomeConfig};
 use millstream_core::engine::hub::HubLimits;
@@ -21,8 +19,8 @@ use millstream_core::source::tracker::{QuarantinePolicies, StatementPolicy, Trac
 
 use crate::connection;
 use crate::live::{self, Sink};
-use crate::nudge;
 use crate::questions;
+use crate::runtime::{Core, CoreOptions, Runtime, TcpListener, sleep};
 use crate::tasks::{spawn, spawn_vital};
 use crate::worker::{HomeItem, LiveItem, PasswordCheck, Worker};
 
@@ -50,6 +48,7 @@ impl DestinationConfig {
 }
 
 pub struct EngineConfig {
+    pub runtime: Runtime,
     /// The core that owns the source's sockets; `None`: the first worker does that too.
     pub source_core: Option<usize>,
     /// One worker for each; `None` is a core that the scheduler chooses.
@@ -82,7 +81,7 @@ pub enum EngineError {
 
 /// The running cores; `join` waits until all have ended.
 pub struct Engine {
-    executors: Vec<(String, ExecutorJoinHandle<()>)>,
+    cores: Vec<(String, Core)>,
 }
 
 /// The rings of one worker, for one destination.
@@ -108,7 +107,7 @@ impl Engine {
         let workers = config.worker_cores.len();
         let apart = config.source_core.is_some() || workers > 1;
         let (source_rings, worker_rings) = lay_rings(&config, apart);
-        let mut engine = Engine { executors: Vec::new() };
+        let mut engine = Engine { cores: Vec::new() };
         let (up, came_up) = mpsc::channel::<Result<(), String>>();
         let links = std::mem::take(&mut config.links);
         let cores = config.worker_cores.clone();
@@ -118,13 +117,13 @@ impl Engine {
             let name = format!("worker-{index}");
             let spin = config.spin_before_sleep;
             let part = WorkerPart { config: config.clone(), index, rings, apart, up: up.clone() };
-            engine.spawn(&name, core, spin, move || run_worker(part, link))?;
+            engine.spawn(config.runtime, &name, core, spin, move || run_worker(part, link))?;
             names.push(name);
         }
         if apart {
             let name = "source".to_owned();
             let (part, up) = (config.clone(), up.clone());
-            engine.spawn(&name, config.source_core, config.spin_before_sleep, move || {
+            engine.spawn(config.runtime, &name, config.source_core, config.spin_before_sleep, move || {
                 run_source(part, source_rings, up)
             })?;
             names.push(name);
@@ -144,6 +143,7 @@ impl Engine {
 
     fn spawn<F>(
         &mut self,
+        runtime: Runtime,
         name: &str,
         core: Option<usize>,
         spin: Duration,
@@ -152,30 +152,17 @@ impl Engine {
     where
         F: Future<Output = ()> + 'static,
     {
-        let placement = core.map_or(Placement::Unbound, Placement::Fixed);
-        // The builder's preempt timer stays at its default: with a short one an executor can fall asleep before its first
-        // task has run (see `nudge`). The queue's own latency is what counts for a busy core.
-        let handle = LocalExecutorBuilder::new(placement)
-            .name(name)
-            .spin_before_park(spin)
-            .io_memory(limits::EXECUTOR_IO_MEMORY_BYTES)
-            .ring_depth(limits::EXECUTOR_RING_DEPTH)
-            .spawn(move || async move {
-                let latency = Latency::Matters(Duration::from_micros(limits::PREEMPT_US));
-                let queue = glommio::executor().create_task_queue(Shares::default(), latency, "engine");
-                glommio::spawn_local(nudge::keep_awake()).detach();
-                let Ok(main) = glommio::spawn_local_into(async move { task().await }, queue) else { return };
-                main.await;
-            })
+        let options = CoreOptions { runtime, name: name.to_owned(), core, spin_before_sleep: spin };
+        let started = Core::start(options, task)
             .map_err(|error| EngineError::Executor { name: name.to_owned(), reason: error.to_string() })?;
-        self.executors.push((name.to_owned(), handle));
+        self.cores.push((name.to_owned(), started));
         Ok(())
     }
 
     /// An executor that cannot start says so only when it is joined.
     fn why_not_up(self) -> EngineError {
         let seconds = limits::EXECUTOR_START_MS / 1000;
-        let names: Vec<String> = self.executors.iter().map(|(name, _)| name.clone()).collect();
+        let names: Vec<String> = self.cores.iter().map(|(name, _)| name.clone()).collect();
         EngineError::Executor {
             name: names.join(", "),
             reason: format!(
@@ -187,8 +174,8 @@ impl Engine {
 
     /// Waits until every core has ended.
     pub fn join(self) {
-        for (name, handle) in self.executors {
-            if let Err(error) = handle.join() {
+        for (name, core) in self.cores {
+            if let Err(error) = core.join() {
                 tracing::error!(executor = name, %error, "an executor ended with an error");
             }
         }
@@ -299,7 +286,7 @@ async fn run_worker(part: WorkerPart, link: CoreLink) {
     // Clients are told; what is queued for them gets a moment to leave.
     let until = Instant::now() + Duration::from_millis(limits::SHUTDOWN_MS);
     while worker.connection_count() > 0 && Instant::now() < until {
-        glommio::timer::sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -311,6 +298,6 @@ async fn run_source(config: Arc<EngineConfig>, rings: SourceRings, up: mpsc::Sen
     }
     let _ = up.send(Ok(()));
     while !config.stopping.load(Ordering::Acquire) {
-        glommio::timer::sleep(Duration::from_millis(limits::STOP_POLL_MS)).await;
+        sleep(Duration::from_millis(limits::STOP_POLL_MS)).await;
     }
 }

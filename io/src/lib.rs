@@ -1,4 +1,5 @@
-//! The hands of Millstream: the only code that knows glommio. One thin driver for each machine of core.
+//! The hands of Millstream: the only code that knows a runtime, and of it only [`runtime`] knows which. One thin driver for
+//! each machine of core.
 //!
 //! Nothing here decides anything about the protocol, the order of rows, or positions.
 
@@ -7,8 +8,8 @@ pub mod clock;
 mod connection;
 pub mod engine;
 mod live;
-pub mod nudge;
 mod questions;
+pub mod runtime;
 pub mod source;
 mod tasks;
 pub mod worker;

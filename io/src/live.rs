@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use glommio::timer::sleep;
 use millstream_core::engine::batch::{Sequence, SourceBatch};
 use millstream_core::engine::ring::RingSender;
 use millstream_core::engine::shard::Shard;
@@ -20,6 +19,7 @@ use millstream_core::source::start::Start;
 use millstream_core::source::tracker::TrackerStats;
 
 use crate::engine::DestinationConfig;
+use crate::runtime::{sleep, yield_if_needed};
 use crate::source::connection::Connector;
 use crate::source::schema::SchemaReader;
 use crate::source::{LinkChange, SourceFeed};
@@ -201,7 +201,7 @@ async fn stream(
             shared.set_position(&batch.tail);
         }
         sink.batch(shared, batch).await;
-        glommio::yield_if_needed().await;
+        yield_if_needed().await;
     }
 }
 

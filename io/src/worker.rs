@@ -7,12 +7,10 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use glommio::sync::{Semaphore, StaticPermit};
-use glommio::timer::sleep;
 use millstream_core::bridge::{CoreLink, Cursor, FromControl, ToControl};
 use millstream_core::engine::batch::SourceBatch;
 use millstream_core::engine::home::{Home, HomeEffect, Verdict};
@@ -24,6 +22,7 @@ use millstream_core::limits;
 use crate::catchup::{self, CatchUp};
 use crate::clock::now_us;
 use crate::engine::DestinationConfig;
+use crate::runtime::{sleep, yield_if_needed};
 use crate::tasks::spawn;
 
 /// Checks a name and a password; it takes milliseconds, so the answer comes from a thread of its own.
@@ -36,9 +35,7 @@ pub struct Worker {
     catchups: RefCell<HashMap<(usize, u64), Rc<CatchUp>>>,
     link: CoreLink,
     check: PasswordCheck,
-    catchup_permits: Rc<Semaphore>,
-    /// Which of the `catchup_max` readers are open: each is a replica of its own to the source.
-    catchup_slots: Rc<RefCell<Vec<bool>>>,
+    readers: Rc<Readers>,
     stopping: Cell<bool>,
     stopped: RefCell<Option<Waker>>,
 }
@@ -58,25 +55,22 @@ impl Worker {
             catchups: RefCell::default(),
             link,
             check,
-            catchup_permits: Rc::new(Semaphore::new(catchup_max.max(1))),
-            catchup_slots: Rc::new(RefCell::new(vec![false; usize::try_from(catchup_max.max(1)).unwrap_or(1)])),
+            readers: Rc::new(Readers {
+                open: RefCell::new(vec![false; usize::try_from(catchup_max.max(1)).unwrap_or(1)]),
+                waiting: RefCell::default(),
+            }),
             stopping: Cell::new(false),
             stopped: RefCell::default(),
         })
     }
 
-    /// Waits until one more reader of the source may be open; `None` while the process ends.
-    pub async fn catchup_permit(&self) -> Option<CatchUpPermit> {
-        let permit = self.catchup_permits.acquire_static_permit(1).await.ok()?;
-        let slots = self.catchup_slots.clone();
-        let free = slots.borrow().iter().position(|taken| !taken)?;
-        if let Some(slot) = slots.borrow_mut().get_mut(free) {
-            *slot = true;
-        }
+    /// Waits until one more reader of the source may be open.
+    pub async fn catchup_permit(&self) -> CatchUpPermit {
+        let slot = poll_fn(|cx| self.readers.poll_slot(cx)).await;
         // The live reader is 0; every core's catch-ups have numbers of their own.
-        let per_core = u32::try_from(slots.borrow().len()).unwrap_or(1);
-        let reader = 1 + u32::from(self.link.core) * per_core + u32::try_from(free).unwrap_or(0);
-        Some(CatchUpPermit { reader, slot: free, slots, _permit: permit })
+        let per_core = u32::try_from(self.readers.open.borrow().len()).unwrap_or(1);
+        let reader = 1 + u32::from(self.link.core) * per_core + u32::try_from(slot).unwrap_or(0);
+        CatchUpPermit { reader, slot, readers: self.readers.clone() }
     }
 
     pub fn destination(&self, index: usize) -> Option<&Arc<Destination>> {
@@ -268,7 +262,7 @@ impl Worker {
             for ring in &mut to_homes {
                 ring.send(item.clone(), bytes).await;
             }
-            glommio::yield_if_needed().await;
+            yield_if_needed().await;
         }
     }
 
@@ -297,7 +291,29 @@ impl Worker {
             let more = from_shards.iter().all(|ring| !ring.is_empty());
             let references: Vec<&ShardOutput> = outputs.iter().map(|output| &**output).collect();
             self.home(|home| home.live_batch(destination, &references, !more, now_us()));
-            glommio::yield_if_needed().await;
+            yield_if_needed().await;
+        }
+    }
+}
+
+/// Which of the `catchup_max` readers are open: each is a replica of its own to the source.
+struct Readers {
+    open: RefCell<Vec<bool>>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Readers {
+    fn poll_slot(&self, cx: &Context<'_>) -> Poll<usize> {
+        let mut open = self.open.borrow_mut();
+        match open.iter_mut().enumerate().find(|(_, is_open)| !**is_open) {
+            Some((slot, is_open)) => {
+                *is_open = true;
+                Poll::Ready(slot)
+            }
+            None => {
+                self.waiting.borrow_mut().push(cx.waker().clone());
+                Poll::Pending
+            }
         }
     }
 }
@@ -307,15 +323,16 @@ pub struct CatchUpPermit {
     /// Its number among this server's readers: no two open ones have the same.
     pub reader: u32,
     slot: usize,
-    slots: Rc<RefCell<Vec<bool>>>,
-    _permit: StaticPermit,
+    readers: Rc<Readers>,
 }
 
 impl Drop for CatchUpPermit {
     fn drop(&mut self) {
-        if let Some(slot) = self.slots.borrow_mut().get_mut(self.slot) {
-            *slot = false;
+        if let Some(is_open) = self.readers.open.borrow_mut().get_mut(self.slot) {
+            *is_open = false;
         }
+        // All look again: one that is woken may be gone before it runs.
+        self.readers.waiting.take().into_iter().for_each(Waker::wake);
     }
 }
 

@@ -19,6 +19,7 @@ use millstream_core::source::error::SourceError;
 use millstream_core::source::start::Start;
 use millstream_core::source::tracker::{StatementPolicy, TrackerConfig};
 use millstream_core::tables::Tables;
+use millstream_io::runtime::{Runtime, block_on, sleep};
 use millstream_io::source::SourceFeed;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -166,16 +167,11 @@ impl Drop for Server {
 
 // ---------------------------------------------------------------------------------------------------------- feeds
 
-fn run<T: 'static>(task: impl Future<Output = T>) -> T {
-    // The preempt timer stays at its default, as in the engine: with a short one an executor can fall asleep before its
-    // first task has run, and nothing can wake it then.
-    let executor = glommio::LocalExecutorBuilder::default().ring_depth(128).make().expect("an executor");
-    executor.run(async {
-        let awake = glommio::spawn_local(millstream_io::nudge::keep_awake());
-        let result = task.await;
-        awake.cancel().await;
-        result
-    })
+/// On the runtime that `MILLSTREAM_RUNTIME` names.
+fn run<T>(task: impl Future<Output = T>) -> T {
+    let named = std::env::var("MILLSTREAM_RUNTIME").ok();
+    let runtime = named.map_or(Runtime::default(), |name| name.parse().expect("glommio or uring"));
+    block_on(runtime, task).expect("a core")
 }
 
 async fn open(config: SourceConfig, start: Start) -> Result<SourceFeed, SourceError> {
@@ -194,7 +190,7 @@ async fn open(config: SourceConfig, start: Start) -> Result<SourceFeed, SourceEr
 }
 
 async fn next(feed: &mut SourceFeed) -> Result<Arc<SourceBatch>, SourceError> {
-    let deadline = Box::pin(glommio::timer::sleep(PATIENCE));
+    let deadline = Box::pin(sleep(PATIENCE));
     match futures::future::select(Box::pin(feed.next()), deadline).await {
         futures::future::Either::Left((result, _)) => result,
         futures::future::Either::Right(_) => panic!("nothing came within {PATIENCE:?}"),
@@ -414,9 +410,7 @@ fn a_silent_server_is_noticed_and_a_large_row_passes() {
             // Heartbeats come every 200 ms; 500 ms without any are a dead server.
             server.signal("-STOP");
             let began = Instant::now();
-            let silent =
-                futures::future::select(Box::pin(feed.next()), Box::pin(glommio::timer::sleep(Duration::from_secs(2))))
-                    .await;
+            let silent = futures::future::select(Box::pin(feed.next()), Box::pin(sleep(Duration::from_secs(2)))).await;
             assert!(matches!(silent, futures::future::Either::Right(_)));
             drop(silent);
             assert!(!feed.stats().is_connected, "after {:?}", began.elapsed());

@@ -126,6 +126,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
     let (authenticate, check) = passwords(&config)?;
     let engine = Engine::start(EngineConfig {
+        runtime: config.engine.runtime,
         source_core: config.engine.source_core,
         worker_cores: match config.engine.worker_cores.as_slice() {
             [] => vec![None],

@@ -14,6 +14,7 @@ use millstream_core::source::session::{Goal, Output, Ready, Session, StreamPacke
 use rustls::ClientConfig;
 
 use super::stream::Stream;
+use crate::runtime::yield_if_needed;
 
 /// What every connection to a source needs.
 #[derive(Clone)]
@@ -58,7 +59,7 @@ impl Connector {
     async fn connect(&self, server: &HostPort, goal: Goal) -> Result<Connection, SourceError> {
         let stream = Stream::connect(server, self.config.connect_timeout).await?;
         let payload_bytes_max = usize::try_from(self.config.event_bytes_max).unwrap_or(usize::MAX).saturating_add(1);
-        let connection = Connection {
+        let mut connection = Connection {
             server: server.clone(),
             stream: Some(stream),
             framer: Framer::new(FramerLimits { payload_bytes_max, key: "event_bytes_max" }),
@@ -88,7 +89,7 @@ impl Connector {
                     StreamPacket::End => return probe.end(),
                 }
             }
-            glommio::executor().yield_if_needed().await;
+            yield_if_needed().await;
         }
     }
 }
@@ -187,8 +188,8 @@ impl Connection {
         self.set_read_timeout(silence)
     }
 
-    fn set_read_timeout(&self, timeout: Duration) -> Result<(), SourceError> {
-        match &self.stream {
+    fn set_read_timeout(&mut self, timeout: Duration) -> Result<(), SourceError> {
+        match &mut self.stream {
             Some(stream) => stream.set_read_timeout(timeout).map_err(|error| self.io(&error)),
             None => Err(closed()),
         }

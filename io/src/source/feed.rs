@@ -12,7 +12,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use glommio::timer::sleep;
 use millstream_codec::mysql::event::{EventHeader, EventType};
 use millstream_core::catalog::TableDefinition;
 use millstream_core::engine::batch::{PartEnd, SourceBatch};
@@ -28,6 +27,7 @@ use millstream_core::tables::Tables;
 use super::connection::{Connection, Connector};
 use super::schema::{SchemaError, SchemaReader};
 use crate::clock::now_us;
+use crate::runtime::{sleep, yield_if_needed};
 
 /// A server may lack for a moment what it has just sent us: the binlog is sent before the engine's commit is counted,
 /// and a replica that takes over may be about to receive it.
@@ -216,7 +216,7 @@ impl SourceFeed {
                 }
                 Err(error) => self.mend(error)?,
             }
-            glommio::executor().yield_if_needed().await;
+            yield_if_needed().await;
         }
     }
 

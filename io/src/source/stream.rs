@@ -8,10 +8,11 @@ use std::time::Duration;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
-use glommio::net::TcpStream;
 use millstream_core::source::config::{HostPort, TlsMode};
 use millstream_core::source::error::SourceError;
 use rustls::ClientConfig;
+
+use crate::runtime::{TcpStream, blocking};
 
 pub enum Stream {
     Plain(TcpStream),
@@ -28,13 +29,13 @@ impl Stream {
         let addresses = resolve(server).await?;
         let mut last = failed("the name has no address".to_owned());
         for address in addresses {
-            match TcpStream::connect_timeout(address, timeout).await {
+            match TcpStream::connect(address, timeout).await {
                 Ok(stream) => {
                     // Our commands are single small packets.
-                    stream.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
+                    stream.set_nodelay().map_err(|error| failed(error.to_string()))?;
                     return Ok(Self::Plain(stream));
                 }
-                Err(error) => last = failed(format!("cannot connect to {address}: {}", io::Error::from(error))),
+                Err(error) => last = failed(format!("cannot connect to {address}: {error}")),
             }
         }
         Err(last)
@@ -86,12 +87,12 @@ impl Stream {
     }
 
     /// A read that waits longer fails with `TimedOut`.
-    pub fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+    pub fn set_read_timeout(&mut self, timeout: Duration) -> io::Result<()> {
         let stream = match self {
             Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tls(stream) => stream.get_mut().0,
         };
-        stream.set_read_timeout(Some(timeout)).map_err(io::Error::from)
+        stream.set_read_timeout(timeout)
     }
 }
 
@@ -101,8 +102,7 @@ async fn resolve(server: &HostPort) -> Result<Vec<SocketAddr>, SourceError> {
         return Ok(vec![SocketAddr::new(address, server.port)]);
     }
     let (host, port) = (server.host.clone(), server.port);
-    let found = glommio::executor()
-        .spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(|addresses| addresses.collect::<Vec<_>>()))
-        .await;
+    let look_up = move || (host.as_str(), port).to_socket_addrs().map(|addresses| addresses.collect::<Vec<_>>());
+    let found = blocking(look_up).await.and_then(|found| found);
     found.map_err(|error| SourceError::io(server.to_string(), format!("the name cannot be resolved: {error}")))
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use millstream_core::limits;
 pub use millstream_core::source::config::{SourceConfig, TlsConfig, TlsMode};
 use millstream_core::source::tracker::QuarantinePolicy;
+use millstream_io::runtime::Runtime;
 
 use super::complaint::Complaint;
 use super::memory::MemoryBound;
@@ -47,6 +48,7 @@ impl Default for ServerConfig {
 /// Cores, and the bounds of every buffer. The keys are explained in `conf/millstreamd.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
+    pub runtime: Runtime,
     pub source_core: Option<usize>,
     /// Empty: one core does it all.
     pub worker_cores: Vec<usize>,
@@ -64,6 +66,7 @@ pub struct EngineConfig {
 impl Default for EngineConfig {
     fn default() -> Self {
         EngineConfig {
+            runtime: Runtime::default(),
             source_core: None,
             worker_cores: Vec::new(),
             spin_before_sleep_us: 0,

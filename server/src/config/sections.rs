@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use millstream_core::limits;
+use millstream_io::runtime::Runtime;
 
 use super::model::{ClientsConfig, EngineConfig, ServerConfig, UserConfig};
 use super::reader::{Section, show_bytes};
@@ -85,6 +86,9 @@ fn address(section: &mut Section<'_, '_>, key: &'static str, target: &mut Socket
 
 pub fn engine(mut section: Section<'_, '_>) -> EngineConfig {
     let mut engine = EngineConfig::default();
+
+    let runtimes = Runtime::ALL.map(|runtime| (runtime.name(), runtime));
+    section.choice("runtime", &runtimes, &mut engine.runtime);
 
     let mut core = 0;
     let source_core = section.integer("source_core", "", 0..=CORE_MAX, &mut core);

@@ -51,6 +51,7 @@ log = "info,=,"
 
 [engine]
 source_core = "two"
+runtime = "tokio"
 worker_cores = [1, 1, -1]
 ring_bytes_max = "64 MB"
 catchup_max = 0
@@ -82,21 +83,22 @@ name = "x"
             (5, "server.port", "is not a known key"),
             (6, "server.log", "not understood"),
             (9, "engine.source_core", "is a string; write a whole number from 0 to 4095"),
-            (10, "engine.worker_cores", "-1 is out of range"),
-            (10, "engine.worker_cores", "core 1 is named twice"),
-            (11, "engine.ring_bytes_max", "is not a size"),
-            (12, "engine.catchup_max", "0 is out of range; write a whole number of readers from 1 to 1024"),
-            (13, "engine.spin_before_sleep_us", "is a float"),
-            (16, "clients.alow_anonymous", "did you mean 'allow_anonymous'?"),
-            (19, "destination.name", "is not a name"),
-            (20, "destination.include", "shop"),
-            (21, "destination.statement_dml", "use \"halt\" or \"skip\""),
-            (23, "destination.source.servers", "'h:0' is not an address"),
-            (24, "destination.source.server_id", "4294967296 is out of range"),
-            (25, "destination.source.tls.mode", "\"verify_identity\""),
-            (26, "destination.source.password", "is an integer; write text in quotes"),
-            (28, "destination.source.servers", "is missing"),
-            (31, "sever", "did you mean 'server'?"),
+            (10, "engine.runtime", "use \"glommio\" or \"uring\""),
+            (11, "engine.worker_cores", "-1 is out of range"),
+            (11, "engine.worker_cores", "core 1 is named twice"),
+            (12, "engine.ring_bytes_max", "is not a size"),
+            (13, "engine.catchup_max", "0 is out of range; write a whole number of readers from 1 to 1024"),
+            (14, "engine.spin_before_sleep_us", "is a float"),
+            (17, "clients.alow_anonymous", "did you mean 'allow_anonymous'?"),
+            (20, "destination.name", "is not a name"),
+            (21, "destination.include", "shop"),
+            (22, "destination.statement_dml", "use \"halt\" or \"skip\""),
+            (24, "destination.source.servers", "'h:0' is not an address"),
+            (25, "destination.source.server_id", "4294967296 is out of range"),
+            (26, "destination.source.tls.mode", "\"verify_identity\""),
+            (27, "destination.source.password", "is an integer; write text in quotes"),
+            (29, "destination.source.servers", "is missing"),
+            (32, "sever", "did you mean 'server'?"),
         ],
     );
 }

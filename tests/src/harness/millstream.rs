@@ -93,6 +93,10 @@ impl Options {
                 *text += &format!("{key} = {value}\n");
             }
         };
+        // The same tests hold every runtime.
+        if let Ok(runtime) = std::env::var("MILLSTREAM_RUNTIME") {
+            text += &format!("runtime = \"{runtime}\"\n");
+        }
         lines(&mut text, &self.engine);
         for (name, hash) in &self.users {
             text += &format!("\n[[clients.users]]\nname = \"{name}\"\npassword_hash = \"{hash}\"\n");

@@ -7,7 +7,7 @@
 //! woken is among the tasks that do not run, and so they are not set again.
 //!
 //! A wake from another thread always helps. So one thread of the process wakes a small task of each executor every
-//! [`PERIOD`], which bounds a stall. There are several such tasks, since one that was woken and has not run yet cannot
+//! millisecond, which bounds a stall. There are several such tasks, since one that was woken and has not run yet cannot
 //! be woken again.
 
 use std::future::poll_fn;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use futures::task::AtomicWaker;
 
 /// A stall is hardly longer than this. Lowered: idle cores work more (at 1 ms about 1 %).
-pub const PERIOD: Duration = Duration::from_millis(1);
+const PERIOD: Duration = Duration::from_millis(1);
 
 /// So many wakes in a row may meet with a stall again.
 const TASKS: usize = 8;
