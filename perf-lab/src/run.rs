@@ -94,7 +94,7 @@ pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Pla
         Subject::Bare => {
             let bytes = ends(&replayer, plan)?.last().copied().context("no transactions")?;
             let plan = Plan { rows: bytes, ..*plan };
-            let process = Process::own("bare", replayer.bare_address, recording, &plan, &stamps, Some(1))?;
+            let process = Process::own("bare", replayer.bare_address, recording, &plan, &stamps, None)?;
             (vec![process.pid()], process, None)
         }
         Subject::MysqlAsync => {

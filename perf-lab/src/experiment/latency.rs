@@ -8,11 +8,20 @@ use crate::run::{Plan, Run, Subject, in_turn, peers, run as measure};
 use crate::stats::percentile;
 use crate::workload::workload;
 
-const PARKING: Subject = Subject::Millstream { label: "millstream", engine: &[("worker_cores", "[1]")] };
-const SPINNING: Subject = Subject::Millstream {
-    label: "millstream, spinning",
-    engine: &[("worker_cores", "[1]"), ("spin_before_sleep_us", "1000000")],
-};
+/// Both runtimes, each asleep between transactions and spinning. No subject is pinned: on two cores that would put it and
+/// its client on one.
+const OURS: [Subject; 4] = [
+    Subject::Millstream { label: "millstream", engine: &[("runtime", "\"glommio\"")] },
+    Subject::Millstream {
+        label: "millstream, spinning",
+        engine: &[("runtime", "\"glommio\""), ("spin_before_sleep_us", "1000000")],
+    },
+    Subject::Millstream { label: "millstream on uring", engine: &[("runtime", "\"uring\"")] },
+    Subject::Millstream {
+        label: "millstream on uring, spinning",
+        engine: &[("runtime", "\"uring\""), ("spin_before_sleep_us", "1000000")],
+    },
+];
 const RATES: [u64; 3] = [1_000, 10_000, 50_000];
 const SECONDS: [u64; 2] = [3, 8];
 
@@ -22,7 +31,9 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let recording = studio.recording(oltp)?;
     let mut report = Report::new("latency");
     report.note("from the moment a transaction was due and written to the replica's socket to the moment the client had it; time in which the subject did not read counts; the first fifth is left out");
-    let mut subjects = vec![Subject::Bare, PARKING, SPINNING, Subject::MysqlAsync];
+    let mut subjects = vec![Subject::Bare];
+    subjects.extend(OURS);
+    subjects.push(Subject::MysqlAsync);
     subjects.extend(peers(settings, &mut report));
     let mut collector = Collector::default();
     for rate in RATES {
@@ -46,13 +57,13 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     for rate in RATES {
         for part in ["p50", "p99"] {
             let metric = format!("{rate}/s {part}");
-            for ours in [&PARKING, &SPINNING] {
+            for ours in &OURS {
                 let name = format!("{metric}: {} over the floor", ours.label());
                 report.divide(&name, &metric, ours.label(), Subject::Bare.label());
             }
-            for subject in &subjects[3..] {
+            for subject in &subjects[1 + OURS.len()..] {
                 let name = format!("{metric}: {} over millstream", subject.label());
-                report.divide(&name, &metric, subject.label(), PARKING.label());
+                report.divide(&name, &metric, subject.label(), OURS[0].label());
             }
         }
     }

@@ -227,7 +227,8 @@ impl Shared {
         let heartbeats = packets.heartbeats_from(next);
         let begin = loop {
             let gate = lock(&self.gate);
-            let (gate, _) = self.opened.wait_timeout(gate, HEARTBEAT_EVERY).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.opened.wait_timeout_while(gate, HEARTBEAT_EVERY, |gate| gate.is_none());
+            let (gate, _) = waited.unwrap_or_else(PoisonError::into_inner);
             match *gate {
                 Some(begin) => break begin,
                 None => drop(gate),
