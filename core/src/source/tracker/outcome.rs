@@ -9,7 +9,7 @@ use super::group::{Group, Shape};
 use super::stream::Stream;
 use super::{Mode, Notice, Tracker, TrackerOutput};
 use crate::engine::batch::{Ddl, PartEnd, RowEvent, TransactionPart};
-use crate::limits::{BATCH_EVENTS_MAX, XA_KEPT_BYTES_MAX};
+use crate::limits::{BATCH_EVENTS_MAX, BATCH_SOURCE_BYTES, XA_KEPT_BYTES_MAX};
 use crate::position::{FilePosition, OpenXa};
 use crate::source::error::{Finding, SourceError};
 use crate::source::xa::KeptRows;
@@ -70,6 +70,11 @@ impl Tracker {
         ddl: Option<Arc<Ddl>>,
         open_xa: Option<Arc<[OpenXa]>>,
     ) -> Result<(), SourceError> {
+        let mut ended = ended;
+        if let Some(group) = ended.as_mut().filter(|_| self.assembly.open_bytes() > BATCH_SOURCE_BYTES) {
+            // Before the position moves: it is that of what is complete in the batches.
+            self.hand_out(group)?;
+        }
         let position = FilePosition { file: stream.place.file.clone(), offset: current.span.end };
         self.position.file = position.file.clone();
         self.position.offset = position.offset;
@@ -96,6 +101,9 @@ impl Tracker {
         self.stats.transactions += 1;
         stream.maps.bound();
         self.look_for_repairs(stream);
+        if self.assembly.bytes() > BATCH_SOURCE_BYTES {
+            self.flush()?;
+        }
         self.switch_interest()
     }
 
@@ -216,9 +224,9 @@ impl Tracker {
     }
 
     fn deliver_kept(&mut self, rows: &KeptRows) {
+        let slots: Vec<u32> = rows.tables.iter().map(|version| self.assembly.add_table(version)).collect();
         for event in &rows.events {
-            let Some(version) = rows.tables.get(event.table as usize) else { continue };
-            let table = self.assembly.add_table(version);
+            let Some(&table) = slots.get(event.table as usize) else { continue };
             self.assembly.push(
                 &rows.chunk,
                 super::assembly::NewEvent {
@@ -260,9 +268,22 @@ impl Tracker {
             }
             return Ok(());
         }
-        if events == 0 || (group.held_bytes <= self.config.hold_bytes_max && events < BATCH_EVENTS_MAX) {
+        // What is provisional already goes on as it comes.
+        let hold_bytes_max = match group.handed_out {
+            true => self.config.hold_bytes_max.min(BATCH_SOURCE_BYTES),
+            false => self.config.hold_bytes_max,
+        };
+        if events == 0 || (group.held_bytes <= hold_bytes_max && events < BATCH_EVENTS_MAX) {
             return Ok(());
         }
+        let Some(mut group) = self.group.take() else { return Ok(()) };
+        let handed_out = self.hand_out(&mut group);
+        self.group = Some(group);
+        handed_out
+    }
+
+    /// The group's events leave as provisional parts.
+    fn hand_out(&mut self, group: &mut Group) -> Result<(), SourceError> {
         let place = group.start.clone();
         self.assembly.push_part(|events| group.part(PartEnd::Open, place, events));
         group.handed_out = true;
