@@ -57,7 +57,8 @@ pub const STATEMENT_EXCERPT_CHARS: usize = 200;
 pub const BATCH_EVENTS_MAX: usize = 1 << 21;
 
 /// Bytes of events that one batch takes to the shards; a transaction that holds more leaves in several parts. What is
-/// encoded of a batch lies in memory beside it: some 3 MiB then, whatever the transaction has.
+/// encoded of a batch lies in memory beside it: some 3 MiB then, whatever the transaction has. Where `hold_bytes_max` is
+/// less, that counts.
 pub const BATCH_SOURCE_BYTES: usize = 1 << 20;
 
 /// Files are decoded in chunks of about this size: a quarter of a usual L2 cache, as the live stream's.
@@ -71,8 +72,8 @@ const _: () = assert!(XA_KEPT_BYTES_MAX <= HOLD_BYTES_MAX_DEFAULT);
 /// Rows of one event that are encoded into one piece. A message is ended when it has `FRAGMENT_BYTES_MAX`, so it stays
 /// below that + piece: 5 MiB, under the 8 MiB that readers of other languages are promised.
 pub const PIECE_BYTES_MAX: usize = 4 << 20;
-/// A part of a transaction goes on in another message when the one that is built has this size (and the batch's target):
-/// a message is no larger than the two together, however large its transaction is.
+/// A transaction goes on in another message when the one that is built has this size, or eight times the batch's target
+/// where that is less: however large it is, its messages are small. At least the target, where that is more.
 pub const FRAGMENT_BYTES_MAX: usize = 1 << 20;
 /// Sealed batches share allocations of this size.
 pub const BATCH_CHUNK_BYTES: usize = 256 << 10;

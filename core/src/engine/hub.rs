@@ -335,7 +335,8 @@ impl Hub {
         only: Option<ViewId>,
         now_us: i64,
     ) {
-        let fragment_bytes_max = self.limits.batch_bytes_target.max(FRAGMENT_BYTES_MAX);
+        let target = self.limits.batch_bytes_target;
+        let fragment_bytes_max = (8 * target).min(FRAGMENT_BYTES_MAX).max(target);
         // Each shard's pieces are in the order of the binlog; their merge by event is the transaction's order.
         loop {
             let next = outputs

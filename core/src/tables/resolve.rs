@@ -276,9 +276,8 @@ impl Tables {
             known.versions.retain(|version| Arc::strong_count(version) > 1);
             known.projections.retain(|(_, version)| Arc::strong_count(version) > 1);
         }
-        self.known.retain(|_, known| {
-            known.newest.is_some() || !known.versions.is_empty() || !known.projections.is_empty()
-        });
+        self.known
+            .retain(|_, known| known.newest.is_some() || !known.versions.is_empty() || !known.projections.is_empty());
         let versions = |known: &Known| -> usize {
             let projections = known.projections.iter().map(|(_, version)| version);
             known.versions.iter().chain(projections).map(|version| version.bytes()).sum()

@@ -478,12 +478,17 @@ impl Tracker {
             source_time_us: self.source_time_us,
         });
         self.changed = false;
-        for batch in assembly::split(batch, BATCH_SOURCE_BYTES) {
+        for batch in assembly::split(batch, self.batch_bytes_max()) {
             let number = self.next_batch;
             self.next_batch += 1;
             self.outputs.push_back(TrackerOutput::Batch(SourceBatch { number, ..batch }));
         }
         Ok(())
+    }
+
+    /// Bytes of events that one batch takes.
+    fn batch_bytes_max(&self) -> usize {
+        BATCH_SOURCE_BYTES.min(self.config.hold_bytes_max)
     }
 
     fn lock_tables(&self) -> std::sync::MutexGuard<'_, Tables> {

@@ -9,7 +9,7 @@ use super::group::{Group, Shape};
 use super::stream::Stream;
 use super::{Mode, Notice, Tracker, TrackerOutput};
 use crate::engine::batch::{Ddl, PartEnd, RowEvent, TransactionPart};
-use crate::limits::{BATCH_EVENTS_MAX, BATCH_SOURCE_BYTES, XA_KEPT_BYTES_MAX};
+use crate::limits::{BATCH_EVENTS_MAX, XA_KEPT_BYTES_MAX};
 use crate::position::{FilePosition, OpenXa};
 use crate::source::error::{Finding, SourceError};
 use crate::source::xa::KeptRows;
@@ -71,7 +71,7 @@ impl Tracker {
         open_xa: Option<Arc<[OpenXa]>>,
     ) -> Result<(), SourceError> {
         let mut ended = ended;
-        if let Some(group) = ended.as_mut().filter(|_| self.assembly.open_bytes() > BATCH_SOURCE_BYTES) {
+        if let Some(group) = ended.as_mut().filter(|_| self.assembly.open_bytes() > self.batch_bytes_max()) {
             // Before the position moves: it is that of what is complete in the batches.
             self.hand_out(group)?;
         }
@@ -101,7 +101,7 @@ impl Tracker {
         self.stats.transactions += 1;
         stream.maps.bound();
         self.look_for_repairs(stream);
-        if self.assembly.bytes() > BATCH_SOURCE_BYTES {
+        if self.assembly.bytes() > self.batch_bytes_max() {
             self.flush()?;
         }
         self.switch_interest()
@@ -259,6 +259,7 @@ impl Tracker {
     /// Called between inputs: an open group that holds too much leaves in parts.
     pub(super) fn bound_open(&mut self) -> Result<(), SourceError> {
         let events = self.assembly.open_events().len();
+        let batch_bytes_max = self.batch_bytes_max();
         let Some(group) = &mut self.group else { return Ok(()) };
         if matches!(group.shape, Shape::Xa(_)) {
             if group.held_bytes > XA_KEPT_BYTES_MAX {
@@ -270,7 +271,7 @@ impl Tracker {
         }
         // What is provisional already goes on as it comes.
         let hold_bytes_max = match group.handed_out {
-            true => self.config.hold_bytes_max.min(BATCH_SOURCE_BYTES),
+            true => batch_bytes_max,
             false => self.config.hold_bytes_max,
         };
         if events == 0 || (group.held_bytes <= hold_bytes_max && events < BATCH_EVENTS_MAX) {
