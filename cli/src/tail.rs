@@ -176,7 +176,7 @@ struct Output {
 impl Output {
     fn print(&mut self, transaction: Transaction) -> Result<(), Failure> {
         let context = LineContext {
-            gtid: &transaction.gtid,
+            gtid: transaction.gtid(),
             file: &transaction.start_position.file,
             sequence: transaction.sequence,
             commit_time_us: transaction.commit_time_us,

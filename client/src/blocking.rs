@@ -27,8 +27,10 @@ pub struct Client {
     read_timeout: Option<Duration>,
 }
 
+// Moved from call to call, one at a time: a box would cost an allocation a transaction.
+#[allow(clippy::large_enum_variant)]
 enum Progress {
-    Transaction(Box<Transaction>),
+    Transaction(Transaction),
     /// Something happened, but no transaction came of it.
     Other,
     TimedOut,
@@ -55,7 +57,7 @@ impl Client {
     pub fn next_transaction(&mut self) -> Result<Option<Transaction>, ClientError> {
         loop {
             match self.advance(None) {
-                Ok(Progress::Transaction(transaction)) => return Ok(Some(*transaction)),
+                Ok(Progress::Transaction(transaction)) => return Ok(Some(transaction)),
                 Ok(_) => {}
                 Err(ClientError::Closed) => return Ok(None),
                 Err(error) => return Err(error),
@@ -71,7 +73,7 @@ impl Client {
         let deadline = Instant::now() + wait;
         loop {
             match self.advance(Some(deadline))? {
-                Progress::Transaction(transaction) => return Ok(Some(*transaction)),
+                Progress::Transaction(transaction) => return Ok(Some(transaction)),
                 Progress::TimedOut => return Ok(None),
                 Progress::Other => {}
             }
@@ -156,7 +158,7 @@ impl Client {
     fn advance(&mut self, deadline: Option<Instant>) -> Result<Progress, ClientError> {
         let now = Instant::now();
         match self.session.step(now)? {
-            Step::Transaction(transaction) => return Ok(Progress::Transaction(Box::new(transaction))),
+            Step::Transaction(transaction) => return Ok(Progress::Transaction(transaction)),
             Step::Settled => {}
             Step::Connect { address, timeout } => {
                 self.stream = None;

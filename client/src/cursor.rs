@@ -76,16 +76,18 @@ impl Added {
     }
 }
 
-/// A copy of the GTID set, and what was added to it since, oldest first.
+/// What many snapshots share: a copy of the GTID set, and what was added to it since, oldest first.
 #[derive(Debug)]
 struct Log {
+    incarnation: Arc<str>,
+    open_xa: Arc<[OpenXa]>,
     base: ExecutedGtids,
     added: Mutex<Vec<Added>>,
 }
 
 impl Log {
-    fn new(base: ExecutedGtids) -> Arc<Self> {
-        Arc::new(Self { base, added: Mutex::default() })
+    fn new(incarnation: Arc<str>, open_xa: Arc<[OpenXa]>, base: ExecutedGtids) -> Arc<Self> {
+        Arc::new(Self { incarnation, open_xa, base, added: Mutex::default() })
     }
 
     fn added(&self) -> MutexGuard<'_, Vec<Added>> {
@@ -98,42 +100,40 @@ impl Log {
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor {
     at: Snapshot,
+    place: FilePosition,
     executed: ExecutedGtids,
 }
 
-/// A cursor as it was behind one transaction.
+/// A cursor as it was behind one transaction, whose end the transaction itself knows.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
-    incarnation: Arc<str>,
-    place: FilePosition,
     log: Arc<Log>,
     /// So many of the log's commits are behind it.
     commits: usize,
-    open_xa: Arc<[OpenXa]>,
 }
 
 impl Snapshot {
     pub fn incarnation(&self) -> &str {
-        &self.incarnation
+        &self.log.incarnation
     }
 
-    pub fn to_position(&self) -> Position {
+    pub fn to_position(&self, place: &FilePosition) -> Position {
         let mut executed = self.log.base.clone();
         for added in self.log.added().iter().take(self.commits) {
             // It was added to the cursor's own set without an error.
             let _ = added.add_to(&mut executed);
         }
         Position {
-            incarnation: self.incarnation.to_string(),
-            file: self.place.file.to_string(),
-            offset: self.place.offset,
+            incarnation: self.log.incarnation.to_string(),
+            file: place.file.to_string(),
+            offset: place.offset,
             gtid_set: executed.to_string(),
-            open_xa: self.open_xa.to_vec(),
+            open_xa: self.log.open_xa.to_vec(),
         }
     }
 
-    pub fn to_token(&self, destination: &str) -> Token {
-        Token(ResumeToken { destination: destination.to_owned(), position: self.to_position() }.encode())
+    pub fn to_token(&self, destination: &str, place: &FilePosition) -> Token {
+        Token(ResumeToken { destination: destination.to_owned(), position: self.to_position(place) }.encode())
     }
 }
 
@@ -142,18 +142,13 @@ impl Cursor {
     /// Says what is wrong with the server's GTID set.
     pub fn new(position: &Position) -> Result<Self, String> {
         let executed = position.gtid_set.parse::<ExecutedGtids>().map_err(|error| error.to_string())?;
-        let at = Snapshot {
-            incarnation: position.incarnation.as_str().into(),
-            place: FilePosition { file: position.file.as_str().into(), offset: position.offset },
-            log: Log::new(executed.clone()),
-            commits: 0,
-            open_xa: position.open_xa.as_slice().into(),
-        };
-        Ok(Self { at, executed })
+        let log = Log::new(position.incarnation.as_str().into(), position.open_xa.as_slice().into(), executed.clone());
+        let place = FilePosition { file: position.file.as_str().into(), offset: position.offset };
+        Ok(Self { at: Snapshot { log, commits: 0 }, place, executed })
     }
 
     pub fn incarnation(&self) -> &str {
-        &self.at.incarnation
+        self.at.incarnation()
     }
 
     /// As it is now; it does not move when the cursor does.
@@ -166,7 +161,7 @@ impl Cursor {
     /// # Errors
     /// Says what is wrong with the server's GTIDs.
     pub fn advance(&mut self, gtid: &str, delta: &str, end: &FilePosition) -> Result<(), String> {
-        self.at.place = end.clone();
+        self.place = end.clone();
         let Some(added) = Added::parse(gtid, delta)? else { return Ok(()) };
         added.add_to(&mut self.executed)?;
         let mut known = self.at.log.added();
@@ -177,7 +172,8 @@ impl Cursor {
             self.at.commits += 1;
         } else {
             drop(known);
-            self.at.log = Log::new(self.executed.clone());
+            let Log { incarnation, open_xa, .. } = &*self.at.log;
+            self.at.log = Log::new(incarnation.clone(), open_xa.clone(), self.executed.clone());
             self.at.commits = 0;
         }
         Ok(())
@@ -187,7 +183,7 @@ impl Cursor {
     pub fn covers(&self, incarnation: &str, gtid: &str, end: &FilePosition) -> bool {
         match gtid.parse::<Gtid>() {
             Ok(gtid) => self.executed.contains(&gtid),
-            Err(_) => *self.at.incarnation == *incarnation && end.is_at_or_before(&self.at.place),
+            Err(_) => self.incarnation() == incarnation && end.is_at_or_before(&self.place),
         }
     }
 
@@ -195,18 +191,18 @@ impl Cursor {
     pub fn is_at_or_behind(&self, other: &Self) -> bool {
         match self.executed {
             ExecutedGtids::None => {
-                self.at.incarnation == other.at.incarnation && self.at.place.is_at_or_before(&other.at.place)
+                self.incarnation() == other.incarnation() && self.place.is_at_or_before(&other.place)
             }
             _ => self.executed.is_subset(&other.executed),
         }
     }
 
     pub fn to_position(&self) -> Position {
-        self.at.to_position()
+        self.at.to_position(&self.place)
     }
 
     pub fn to_token(&self, destination: &str) -> Token {
-        self.at.to_token(destination)
+        self.at.to_token(destination, &self.place)
     }
 }
 
@@ -277,7 +273,7 @@ mod tests {
         let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1-5"));
         let snapshot = cursor.snapshot();
         cursor.advance(&format!("{UUID}:6"), "", &end("binlog.000001", 900)).expect("advance");
-        assert_eq!(snapshot.to_position().gtid_set, format!("{UUID}:1-5"));
+        assert_eq!(snapshot.to_position(&end("binlog.000001", 4)).gtid_set, format!("{UUID}:1-5"));
     }
 
     #[test]
@@ -292,7 +288,7 @@ mod tests {
             })
             .collect();
         for (snapshot, number) in snapshots.iter().zip(2..) {
-            let position = snapshot.to_position();
+            let position = snapshot.to_position(&end("binlog.000001", number));
             assert_eq!((position.gtid_set, position.offset), (format!("{UUID}:1-{number}"), number));
         }
         assert_eq!(other.to_position().gtid_set, format!("{UUID}:1:100"));

@@ -16,6 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use millstream_codec::millstream_capnp::{batch, change, file_position, fragment, rows, server_message};
+use millstream_codec::wire::layout::Layout;
 use millstream_codec::wire::messages::{
     ClientMessage, Hello, Order, PROTOCOL_VERSION, ServerMessage, Start, Subscribe,
 };
@@ -24,7 +25,7 @@ use millstream_codec::wire::position::Position;
 use crate::config::{ClientConfig, WhenTaken};
 use crate::error::ClientError;
 use crate::receive::{Message, Receiver};
-use crate::transaction::{FilePosition, Layouts, Part};
+use crate::transaction::{FilePosition, Part, Received};
 
 /// More transactions than this cannot be open at once: in commit order there is one, in table order one a bucket.
 const OPEN_TRANSACTIONS_MAX: usize = 4096;
@@ -64,13 +65,13 @@ pub(crate) enum Event {
 pub(crate) struct Committed {
     pub epoch: u64,
     pub sequence: u64,
-    pub gtid: String,
-    pub gtid_delta: String,
     pub start_position: FilePosition,
     pub position: FilePosition,
     pub commit_time_us: i64,
     pub time_precision_us: u32,
-    pub parts: Vec<Part>,
+    /// Those before the one with the commit.
+    pub earlier: Vec<Part>,
+    pub last: Part,
 }
 
 /// What the server has made durable.
@@ -115,8 +116,11 @@ pub(crate) struct Connection {
     subscribe: Vec<u8>,
     /// The highest epoch seen, on this connection or before.
     epoch: u64,
-    layouts: Layouts,
+    layouts: HashMap<u32, Arc<Layout>>,
     file_name: Arc<str>,
+    /// Emptied, to be filled by the next batch.
+    heads: Vec<FragmentHead>,
+    layout_ids: Vec<u32>,
     open: HashMap<u64, Open>,
     open_bytes: u64,
     transaction_bytes_max: u64,
@@ -140,8 +144,10 @@ impl Connection {
             order: config.order,
             subscribe: subscribe(config, start).encode(),
             epoch: highest_epoch,
-            layouts: Layouts::default(),
+            layouts: HashMap::new(),
             file_name: Arc::from(""),
+            heads: Vec::new(),
+            layout_ids: Vec::new(),
             open: HashMap::new(),
             open_bytes: 0,
             transaction_bytes_max: config.transaction_bytes_max,
@@ -277,10 +283,13 @@ impl Connection {
         let checked = message.checked();
         let root: server_message::Reader<'_> = checked.get_root().map_err(|error| self.malformed(error))?;
         if let Ok(server_message::Which::Batch(batch)) = root.which() {
-            let heads = batch
-                .and_then(|batch| read_batch(batch, &self.layouts, &mut self.file_name))
+            self.heads.clear();
+            self.layout_ids.clear();
+            let epoch = batch
+                .and_then(|batch| read_batch(batch, &mut self.heads, &mut self.layout_ids, &mut self.file_name))
                 .map_err(|error| self.malformed(error))?;
-            return self.batch(Arc::new(message), heads);
+            let layouts = self.layouts_of_batch()?;
+            return self.batch(Arc::new(Received { message, layouts }), epoch);
         }
         if let Some(message) = ServerMessage::decode(root).map_err(|error| self.malformed(error))? {
             self.small_message(message)?;
@@ -319,7 +328,7 @@ impl Connection {
                 self.push(Event::Subscribed { epoch, position });
             }
             ServerMessage::Layout(layout) => {
-                Arc::make_mut(&mut self.layouts).insert(layout.id, Arc::new(*layout));
+                self.layouts.insert(layout.id, Arc::new(*layout));
             }
             ServerMessage::Acked { epoch, sequence, position } => {
                 self.check_epoch(epoch)?;
@@ -385,9 +394,24 @@ impl Connection {
 
     // ------------------------------------------------------------------------------------------ batches
 
-    fn batch(&mut self, message: Arc<Message>, batch: BatchHead) -> Result<(), ClientError> {
-        let bytes = message.bytes as u64;
-        self.check_epoch(batch.epoch)?;
+    /// The layouts that the rows of a batch name, each of which must have come. Looked for here, once for each, so that
+    /// a transaction keeps what it needs and nothing else.
+    fn layouts_of_batch(&mut self) -> Result<Vec<(u32, Arc<Layout>)>, ClientError> {
+        self.layout_ids.sort_unstable();
+        self.layout_ids.dedup();
+        let mut layouts = Vec::with_capacity(self.layout_ids.len());
+        for id in &self.layout_ids {
+            let Some(layout) = self.layouts.get(id) else {
+                return Err(self.malformed(format!("rows name layout {id}, which has not come")));
+            };
+            layouts.push((*id, layout.clone()));
+        }
+        Ok(layouts)
+    }
+
+    fn batch(&mut self, received: Arc<Received>, epoch: u64) -> Result<(), ClientError> {
+        let bytes = received.message.bytes as u64;
+        self.check_epoch(epoch)?;
         match self.phase {
             Phase::Streaming => {}
             Phase::RollingBack => {
@@ -397,10 +421,11 @@ impl Connection {
             }
             Phase::Greeting | Phase::Subscribing => return Err(self.malformed("rows before 'subscribed'")),
         }
-        for (index, head) in batch.fragments.into_iter().enumerate() {
-            let part = Part::new(message.clone(), index as u32, self.layouts.clone());
-            self.fragment(head, part, bytes)?;
+        let mut heads = std::mem::take(&mut self.heads);
+        for (index, head) in heads.drain(..).enumerate() {
+            self.fragment(head, Part::new(received.clone(), index as u32), bytes)?;
         }
+        self.heads = heads;
         self.queue.push_back(Item::Consumed(bytes));
         Ok(())
     }
@@ -414,7 +439,7 @@ impl Connection {
                 )));
             }
             self.close(head.sequence);
-            Open { parts: Vec::with_capacity(1), bytes: 0 }
+            Open { parts: Vec::new(), bytes: 0 }
         } else {
             match self.close(head.sequence) {
                 Some(open) => open,
@@ -430,10 +455,18 @@ impl Connection {
         }
         match head.end {
             End::Abort => return Ok(()),
-            End::Commit(committed) => {
-                open.parts.push(part);
+            End::Commit { start_position, position } => {
                 self.committed_sequence = head.sequence;
-                self.push(Event::Transaction(Committed { epoch: self.epoch, parts: open.parts, ..*committed }));
+                self.push(Event::Transaction(Committed {
+                    epoch: self.epoch,
+                    sequence: head.sequence,
+                    start_position,
+                    position,
+                    commit_time_us: head.commit_time_us,
+                    time_precision_us: head.time_precision_us,
+                    earlier: open.parts,
+                    last: part,
+                }));
                 return Ok(());
             }
             End::Open => open.parts.push(part),
@@ -454,6 +487,9 @@ impl Connection {
     }
 
     fn close(&mut self, sequence: u64) -> Option<Open> {
+        if self.open.is_empty() {
+            return None;
+        }
         let open = self.open.remove(&sequence)?;
         self.open_bytes -= open.bytes;
         Some(open)
@@ -483,34 +519,40 @@ fn subscribe(config: &ClientConfig, start: &Start) -> ClientMessage {
     }))
 }
 
-struct BatchHead {
-    epoch: u64,
-    fragments: Vec<FragmentHead>,
-}
-
 struct FragmentHead {
     sequence: u64,
     begin: bool,
     truncate_to: Option<u32>,
+    commit_time_us: i64,
+    time_precision_us: u32,
     end: End,
 }
 
 enum End {
     Open,
     Abort,
-    /// With all that belongs to a transaction but its parts.
-    Commit(Box<Committed>),
+    Commit { start_position: FilePosition, position: FilePosition },
 }
 
-/// Reads a batch's frame, and looks at all that rows will later be read through: the lists are there, are as long as
-/// `count` says, and their layouts are known.
-fn read_batch(batch: batch::Reader<'_>, layouts: &Layouts, file_name: &mut Arc<str>) -> capnp::Result<BatchHead> {
-    let list = batch.get_fragments()?;
-    let mut fragments = Vec::new();
-    for fragment in list.iter() {
+/// Reads a batch's frame, and looks at all that rows will later be read through: the lists are there and are as long as
+/// `count` says. `layout_ids` gets what they name, `heads` the fragments; the batch's epoch is returned.
+fn read_batch(
+    batch: batch::Reader<'_>,
+    heads: &mut Vec<FragmentHead>,
+    layout_ids: &mut Vec<u32>,
+    file_name: &mut Arc<str>,
+) -> capnp::Result<u64> {
+    for fragment in batch.get_fragments()?.iter() {
         for change in fragment.get_changes()?.iter() {
             match change.which()? {
-                change::Which::Rows(rows) => check_rows(rows?, layouts)?,
+                change::Which::Rows(rows) => {
+                    let rows = rows?;
+                    let layout = rows.get_layout();
+                    if layout_ids.last() != Some(&layout) {
+                        layout_ids.push(layout);
+                    }
+                    check_rows(rows)?;
+                }
                 change::Which::Ddl(ddl) => {
                     let ddl = ddl?;
                     ddl.get_database()?.to_str()?;
@@ -522,9 +564,9 @@ fn read_batch(batch: batch::Reader<'_>, layouts: &Layouts, file_name: &mut Arc<s
                 }
             }
         }
-        fragments.push(read_fragment(fragment, file_name)?);
+        heads.push(read_fragment(fragment, file_name)?);
     }
-    Ok(BatchHead { epoch: batch.get_epoch(), fragments })
+    Ok(batch.get_epoch())
 }
 
 fn read_fragment(fragment: fragment::Reader<'_>, file_name: &mut Arc<str>) -> capnp::Result<FragmentHead> {
@@ -533,17 +575,13 @@ fn read_fragment(fragment: fragment::Reader<'_>, file_name: &mut Arc<str>) -> ca
     let end = if fragment.get_abort() {
         End::Abort
     } else if fragment.get_commit() {
-        End::Commit(Box::new(Committed {
-            epoch: 0,
-            sequence: fragment.get_sequence(),
-            gtid: fragment.get_gtid()?.to_string()?,
-            gtid_delta: fragment.get_gtid_delta()?.to_string()?,
+        // They stay where they are, and are text.
+        fragment.get_gtid()?.to_str()?;
+        fragment.get_gtid_delta()?.to_str()?;
+        End::Commit {
             start_position: read_position(fragment.get_start_position()?, file_name)?,
             position: read_position(fragment.get_position()?, file_name)?,
-            commit_time_us: fragment.get_commit_time_us(),
-            time_precision_us: fragment.get_time_precision_us(),
-            parts: Vec::new(),
-        }))
+        }
     } else {
         End::Open
     };
@@ -551,6 +589,8 @@ fn read_fragment(fragment: fragment::Reader<'_>, file_name: &mut Arc<str>) -> ca
         sequence: fragment.get_sequence(),
         begin: fragment.get_begin(),
         truncate_to: (truncate_to != NO_TRUNCATION).then_some(truncate_to),
+        commit_time_us: fragment.get_commit_time_us(),
+        time_precision_us: fragment.get_time_precision_us(),
         end,
     })
 }
@@ -564,11 +604,7 @@ fn read_position(reader: file_position::Reader<'_>, file_name: &mut Arc<str>) ->
     Ok(FilePosition { file: file_name.clone(), offset: reader.get_offset() })
 }
 
-fn check_rows(rows: rows::Reader<'_>, layouts: &Layouts) -> capnp::Result<()> {
-    let id = rows.get_layout();
-    if !layouts.contains_key(&id) {
-        return Err(capnp::Error::failed(format!("rows name layout {id}, which has not come")));
-    }
+fn check_rows(rows: rows::Reader<'_>) -> capnp::Result<()> {
     rows.get_op()?;
     rows.get_before_present()?;
     rows.get_after_present()?;

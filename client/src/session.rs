@@ -18,7 +18,7 @@ use crate::config::{Backoff, ClientConfig, Start};
 use crate::cursor::{Cursor, Token};
 use crate::error::{ClientError, Disposition};
 use crate::notice::Notice;
-use crate::protocol::{Connection, Durable, Event};
+use crate::protocol::{Committed, Connection, Durable, Event};
 use crate::transaction::Transaction;
 
 /// Redirects that are followed without a subscription in between.
@@ -392,31 +392,14 @@ impl Session {
     // ------------------------------------------------------------------------------------------ inside
 
     fn event(&mut self, event: Event, now: Instant) -> Result<Option<Step>, ClientError> {
+        let event = match event {
+            Event::Transaction(committed) => return self.transaction(committed, now).map(Some),
+            other => other,
+        };
         let State::Open(open) = &mut self.state else { return Ok(None) };
         let address = open.connection.address().to_owned();
         match event {
-            Event::Transaction(committed) => {
-                let malformed = |reason| ClientError::Protocol { address, reason };
-                let Some(cursor) = &mut self.cursor else {
-                    return Err(malformed("a transaction before 'subscribed'".to_owned()));
-                };
-                let redelivered = self
-                    .handed_before
-                    .as_ref()
-                    .is_some_and(|handed| handed.covers(cursor.incarnation(), &committed.gtid, &committed.position));
-                cursor.advance(&committed.gtid, &committed.gtid_delta, &committed.position).map_err(malformed)?;
-                self.handed_sequence = committed.sequence;
-                open.silent_since = None;
-                if self.config.subscription.is_empty() {
-                    // Nobody else would: the server sends only so many transactions ahead of the last ack.
-                    self.ack_through(committed.sequence, now)?;
-                }
-                let Some(cursor) = self.cursor.as_ref().map(Cursor::snapshot) else { return Ok(None) };
-                let destination = self.destination.clone();
-                let connection = self.connection_number;
-                let transaction = Transaction::new(committed, connection, cursor, destination, redelivered);
-                return Ok(Some(Step::Transaction(transaction)));
-            }
+            Event::Transaction(_) => {}
             Event::Welcome { server_version } => self.config.notify(Notice::Connected { address, server_version }),
             Event::Waiting => {
                 open.waiting = true;
@@ -454,6 +437,40 @@ impl Session {
             Event::Failed(error) => self.fail(error, now)?,
         }
         Ok(None)
+    }
+
+    /// The frequent event: nothing is allocated here for it.
+    fn transaction(&mut self, committed: Committed, now: Instant) -> Result<Step, ClientError> {
+        let Some(cursor) = &mut self.cursor else {
+            return Err(self.malformed("a transaction before 'subscribed'".to_owned()));
+        };
+        let (gtid, gtid_delta) = committed.last.gtids();
+        let redelivered = self
+            .handed_before
+            .as_ref()
+            .is_some_and(|handed| handed.covers(cursor.incarnation(), gtid, &committed.position));
+        if let Err(reason) = cursor.advance(gtid, gtid_delta, &committed.position) {
+            return Err(self.malformed(reason));
+        }
+        let snapshot = cursor.snapshot();
+        self.handed_sequence = committed.sequence;
+        if let State::Open(open) = &mut self.state {
+            open.silent_since = None;
+        }
+        if self.config.subscription.is_empty() {
+            // Nobody else would: the server sends only so many transactions ahead of the last ack.
+            self.ack_through(committed.sequence, now)?;
+        }
+        let (connection, destination) = (self.connection_number, self.destination.clone());
+        Ok(Step::Transaction(Transaction::new(committed, connection, snapshot, destination, redelivered)))
+    }
+
+    fn malformed(&self, reason: String) -> ClientError {
+        let address = match &self.state {
+            State::Open(open) => open.connection.address().to_owned(),
+            _ => String::new(),
+        };
+        ClientError::Protocol { address, reason }
     }
 
     fn cursor_at(

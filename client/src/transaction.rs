@@ -1,12 +1,11 @@
 //! A committed transaction in the client's hands, read from where it was received.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use capnp::traits::{HasTypeId, OwnedStruct};
 use capnp::{struct_list, text};
-use millstream_codec::millstream_capnp::{change, ddl, rows, server_message};
+use millstream_codec::millstream_capnp::{change, ddl, fragment, rows, server_message};
 use millstream_codec::mysql::position::BinlogPosition;
 use millstream_codec::wire::layout::Layout;
 use millstream_codec::wire::messages::Op;
@@ -18,8 +17,19 @@ use crate::error::ClientError;
 use crate::protocol::Committed;
 use crate::receive::Message;
 
-/// The layouts that a connection has sent so far, by their id.
-pub(crate) type Layouts = Arc<HashMap<u32, Arc<Layout>>>;
+/// A received batch, with the layouts that its rows name: what its transactions share.
+pub(crate) struct Received {
+    pub message: Message,
+    /// By id, ascending.
+    pub layouts: Vec<(u32, Arc<Layout>)>,
+}
+
+impl Received {
+    fn layout(&self, id: u32) -> Option<&Arc<Layout>> {
+        let index = self.layouts.binary_search_by_key(&id, |(known, _)| *known).ok()?;
+        self.layouts.get(index).map(|(_, layout)| layout)
+    }
+}
 
 /// A place in the source's binlog; its text form is `file:offset`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,17 +57,16 @@ impl fmt::Display for FilePosition {
 /// A part of a transaction: one fragment of one received message.
 #[derive(Clone)]
 pub(crate) struct Part {
-    message: Arc<Message>,
+    received: Arc<Received>,
     /// Index in the batch.
     fragment: u32,
     /// Rows of this event and later ones were rolled back to a savepoint.
     events_end: u32,
-    layouts: Layouts,
 }
 
 impl Part {
-    pub fn new(message: Arc<Message>, fragment: u32, layouts: Layouts) -> Self {
-        Self { message, fragment, events_end: u32::MAX, layouts }
+    pub fn new(received: Arc<Received>, fragment: u32) -> Self {
+        Self { received, fragment, events_end: u32::MAX }
     }
 
     /// Forgets the rows of `event` and of later ones.
@@ -65,20 +74,31 @@ impl Part {
         self.events_end = self.events_end.min(event);
     }
 
-    fn changes(&self) -> capnp::Result<struct_list::Reader<'_, change::Owned>> {
-        let root: server_message::Reader<'_> = self.message.root()?;
+    fn fragment(&self) -> capnp::Result<fragment::Reader<'_>> {
+        let root: server_message::Reader<'_> = self.received.message.root()?;
         let server_message::Which::Batch(batch) = root.which()? else {
             return Err(capnp::Error::failed("the message is no batch".to_owned()));
         };
-        let fragments = batch?.get_fragments()?;
-        let fragment = fragments.try_get(self.fragment);
-        fragment.ok_or_else(|| capnp::Error::failed("the fragment is gone".to_owned()))?.get_changes()
+        let fragment = batch?.get_fragments()?.try_get(self.fragment);
+        fragment.ok_or_else(|| capnp::Error::failed("the fragment is gone".to_owned()))
+    }
+
+    fn changes(&self) -> capnp::Result<struct_list::Reader<'_, change::Owned>> {
+        self.fragment()?.get_changes()
+    }
+
+    /// The transaction's GTID, and what it adds to the executed set where that is more: of the part with the commit.
+    pub fn gtids(&self) -> (&str, &str) {
+        match self.fragment() {
+            Ok(fragment) => (text_or_empty(fragment.get_gtid()), text_or_empty(fragment.get_gtid_delta())),
+            Err(_) => ("", ""),
+        }
     }
 }
 
 impl fmt::Debug for Part {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Part(fragment {} of a message of {} bytes)", self.fragment, self.message.bytes)
+        write!(formatter, "Part(fragment {} of a message of {} bytes)", self.fragment, self.received.message.bytes)
     }
 }
 
@@ -88,8 +108,6 @@ pub struct Transaction {
     /// What an ack names; rises from transaction to transaction, within its epoch.
     pub sequence: u64,
     pub epoch: u64,
-    /// Empty where the source has no GTIDs.
-    pub gtid: String,
     /// Where it begins.
     pub start_position: FilePosition,
     /// Where it ends.
@@ -103,7 +121,9 @@ pub struct Transaction {
     pub(crate) connection: u64,
     cursor: Snapshot,
     destination: Arc<str>,
-    parts: Vec<Part>,
+    /// Those before the last, of a transaction in several.
+    earlier: Vec<Part>,
+    last: Part,
 }
 
 impl Transaction {
@@ -117,7 +137,6 @@ impl Transaction {
         Self {
             sequence: committed.sequence,
             epoch: committed.epoch,
-            gtid: committed.gtid,
             start_position: committed.start_position,
             position: committed.position,
             commit_time_us: committed.commit_time_us,
@@ -126,38 +145,45 @@ impl Transaction {
             connection,
             cursor,
             destination,
-            parts: committed.parts,
+            earlier: committed.earlier,
+            last: committed.last,
         }
+    }
+
+    /// Empty where the source has no GTIDs. Read from where it was received: nothing is copied.
+    pub fn gtid(&self) -> &str {
+        self.last.gtids().0
     }
 
     /// The same on every delivery: its GTID, else incarnation, file and start.
     pub fn id(&self) -> String {
-        match self.gtid.is_empty() {
-            false => self.gtid.clone(),
-            true => format!("{}:{}", self.cursor.incarnation(), self.start_position),
+        match self.gtid() {
+            gtid if !gtid.is_empty() => gtid.to_owned(),
+            _ => format!("{}:{}", self.cursor.incarnation(), self.start_position),
         }
     }
 
     /// What to store beside the data: a client that starts with it goes on behind this transaction.
     pub fn token(&self) -> Token {
-        self.cursor.to_token(&self.destination)
+        self.cursor.to_token(&self.destination, &self.position)
     }
 
     /// Where the source stands behind this transaction.
     pub fn source_position(&self) -> Position {
-        self.cursor.to_position()
+        self.cursor.to_position(&self.position)
     }
 
     /// What changed, in the order of the transaction.
     pub fn changes(&self) -> Changes<'_> {
-        Changes { parts: self.parts.iter(), current: None }
+        Changes { earlier: self.earlier.iter(), last: Some(&self.last), current: None }
     }
 }
 
 /// What changed in a transaction. An error means that the message changed under the library's hands: what it reads
 /// here was looked at when it came.
 pub struct Changes<'a> {
-    parts: std::slice::Iter<'a, Part>,
+    earlier: std::slice::Iter<'a, Part>,
+    last: Option<&'a Part>,
     current: Option<(&'a Part, struct_list::Reader<'a, change::Owned>, u32)>,
 }
 
@@ -178,7 +204,7 @@ impl<'a> Iterator for Changes<'a> {
                     Err(error) => return Some(Err(error)),
                 }
             }
-            let part = self.parts.next()?;
+            let part = self.earlier.next().or_else(|| self.last.take())?;
             match part.changes() {
                 Ok(changes) => self.current = Some((part, changes, 0)),
                 Err(error) => return Some(Err(unreadable("batch", error))),
@@ -204,7 +230,7 @@ fn read_change<'a>(part: &'a Part, change: change::Reader<'a>) -> Result<Option<
             if reader.get_event() >= part.events_end {
                 return Ok(None);
             }
-            let layout = part.layouts.get(&reader.get_layout());
+            let layout = part.received.layout(reader.get_layout());
             let layout = layout.ok_or_else(|| unreadable("batch", "rows name a layout that has not come"))?;
             let rows = RowsReader::new(reader, layout)
                 .map_err(|error| unreadable(&format!("{}.{}", layout.database, layout.table), error))?;

@@ -1,11 +1,13 @@
 //! Maps by numbers that are made here or are hashes already. The standard library's hasher withstands keys that an
 //! enemy chose, and takes as long as a small event does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Keys of one `u32` or `u64` (or a type around one).
 pub type IdMap<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
+
+pub type IdSet<K> = HashSet<K, BuildHasherDefault<IdHasher>>;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct IdHasher(u64);

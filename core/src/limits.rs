@@ -11,9 +11,14 @@ pub const FILTER_REGEX_BYTES_MAX: usize = 1 << 20;
 
 // ---------------------------------------------------------------------------------------------- tables
 
-/// Table versions and projections that are kept ready. At about 16 KiB for a table of 50 columns (schema, layout with
-/// text and nodes, program): 256 MiB at the very most.
-pub const TABLE_VERSIONS_CACHED_MAX: usize = 16_384;
+/// Table versions and projections that are kept ready, of one destination, where nobody uses them just now. A table of 4
+/// columns takes about 6 KiB (schema, layout with text and nodes, program), one of 50 columns 50 KiB: 85,000 of the
+/// former. Those in use (of the table maps that a reader remembers) are kept beyond that.
+pub const TABLE_VERSIONS_BYTES_MAX: usize = 512 << 20;
+/// Plans of tables that one shard keeps, 200 bytes each besides the versions; all are made anew when there are more.
+pub const TABLE_PLANS_MAX: usize = TABLE_MAPS_MAX;
+/// Encoded Layout messages that one worker keeps, for the next connection that needs them; encoded anew beyond that.
+pub const LAYOUT_MESSAGES_BYTES_MAX: usize = 64 << 20;
 /// One commit of the registry. A table of 4,096 columns with names of 64 four-byte characters, each written twice,
 /// takes 2 MiB; a batch may hold several.
 pub const REGISTRY_FRAME_BYTES_MAX: u32 = 64 << 20;
@@ -36,10 +41,11 @@ pub const XA_KEPT_BYTES_MAX: usize = 16 << 20;
 pub const XA_OPEN_MAX: usize = 100_000;
 /// A TRANSACTION_PAYLOAD is decompressed in pieces of about this size (or of one event, where that is larger).
 pub const PAYLOAD_PIECE_BYTES: usize = 1 << 20;
-/// Table maps that are remembered, and their bytes; all are forgotten, between two transactions, when one is reached.
-/// 4,096 columns with names of 64 four-byte characters: 1 MiB for the largest.
-pub const TABLE_MAPS_MAX: usize = 8_192;
-pub const TABLE_MAP_BYTES_MAX: usize = 32 << 20;
+/// Table maps that one reader remembers, and their bytes; half or more are forgotten, between two transactions, when one is
+/// reached. A table of 4 columns with names takes 250 bytes (100 of them the map's own), one of 50 columns 1.2 KiB:
+/// 130,000 of the former, 50,000 of the latter. 4,096 columns with names of 64 four-byte characters: 1 MiB.
+pub const TABLE_MAPS_MAX: usize = 1 << 17;
+pub const TABLE_MAP_BYTES_MAX: usize = 64 << 20;
 /// Savepoints of one transaction that can be rolled back to.
 pub const SAVEPOINTS_MAX: usize = 65_536;
 /// How much of a statement is parsed as DDL; what lies behind is delivered, but not looked at. An ALTER of all 4,096
@@ -50,6 +56,11 @@ pub const STATEMENT_EXCERPT_CHARS: usize = 200;
 /// Rows events of one batch, so that indices fit 32 bits and a batch of tiny events stays in the order of 100 MiB.
 pub const BATCH_EVENTS_MAX: usize = 1 << 21;
 
+/// Bytes of events that one batch takes to the shards; a transaction that holds more leaves in several parts. What is
+/// encoded of a batch lies in memory beside it: some 3 MiB then, whatever the transaction has. Where `hold_bytes_max` is
+/// less, that counts.
+pub const BATCH_SOURCE_BYTES: usize = 1 << 20;
+
 /// Files are decoded in chunks of about this size: a quarter of a usual L2 cache, as the live stream's.
 pub const FILE_CHUNK_BYTES: usize = 256 << 10;
 
@@ -58,11 +69,15 @@ const _: () = assert!(XA_KEPT_BYTES_MAX <= HOLD_BYTES_MAX_DEFAULT);
 
 // ---------------------------------------------------------------------------------------------- engine
 
-/// Rows of one event that are encoded into one piece. A batch is sealed at its target, so a message stays below
-/// target + piece: 128 KiB + 4 MiB, under the 8 MiB that readers of other languages are promised.
+/// Rows of one event that are encoded into one piece. A message is ended when it has `FRAGMENT_BYTES_MAX`, so it stays
+/// below that + piece: 5 MiB, under the 8 MiB that readers of other languages are promised.
 pub const PIECE_BYTES_MAX: usize = 4 << 20;
-/// Sealed batches share allocations of this size.
-pub const BATCH_CHUNK_BYTES: usize = 256 << 10;
+/// A transaction goes on in another message when the one that is built has this size, or eight times the batch's target
+/// where that is less: however large it is, its messages are small. At least the target, where that is more.
+pub const FRAGMENT_BYTES_MAX: usize = 1 << 20;
+/// Sealed batches share allocations of this size. The end of one, where the next batch did not fit, is lost: half a batch
+/// on the average, 64 KiB of 512. At 256 KiB a log of 64 MiB took up to 115.
+pub const BATCH_CHUNK_BYTES: usize = 512 << 10;
 /// Default of `batch_bytes_target`: a batch is sent when it has this size, or when no further input is at hand.
 pub const BATCH_BYTES_TARGET_DEFAULT: usize = 128 << 10;
 /// Default of `view_log_bytes_max`, of one worker core and destination: what clients may lag behind in memory before
@@ -134,7 +149,9 @@ pub const REOPEN_MS: u64 = 200;
 /// A halted source is looked at again after this.
 pub const HALTED_RETRY_MS: u64 = 5_000;
 
-const _: () = assert!(PIECE_BYTES_MAX + BATCH_BYTES_TARGET_DEFAULT < 8 << 20);
+const _: () = assert!(PIECE_BYTES_MAX + FRAGMENT_BYTES_MAX < 8 << 20);
+const _: () = assert!(BATCH_BYTES_TARGET_DEFAULT <= FRAGMENT_BYTES_MAX);
+const _: () = assert!(BATCH_SOURCE_BYTES <= HOLD_BYTES_MAX_DEFAULT);
 const _: () = assert!(CATCHUP_LOG_BYTES_MAX < VIEW_LOG_BYTES_MAX_DEFAULT);
 const _: () = assert!((PIN_DISTANCE_BYTES as usize) < VIEW_LOG_BYTES_MAX_DEFAULT);
 const _: () = assert!(RING_BYTES_MIN <= RING_BYTES_MAX_DEFAULT);

@@ -53,11 +53,20 @@ impl std::fmt::Display for Position {
 
 /// The order of two places of one binlog: by the number in the file's name, then by offset.
 pub fn compare_places(a: &Position, b: &Position) -> std::cmp::Ordering {
+    compare(&a.file, a.offset, &b.file, b.offset)
+}
+
+/// The same, where only one of them is a whole position.
+pub fn compare_file_positions(a: &FilePosition, file: &str, offset: u64) -> std::cmp::Ordering {
+    compare(&a.file, a.offset, file, offset)
+}
+
+fn compare(file_a: &str, offset_a: u64, file_b: &str, offset_b: u64) -> std::cmp::Ordering {
     use millstream_codec::mysql::position::file_number;
-    if a.file == b.file {
-        return a.offset.cmp(&b.offset);
+    if file_a == file_b {
+        return offset_a.cmp(&offset_b);
     }
-    file_number(&a.file).cmp(&file_number(&b.file))
+    file_number(file_a).cmp(&file_number(file_b))
 }
 
 impl Position {

@@ -58,6 +58,13 @@ pub struct RowEvent {
     pub index: u32,
 }
 
+impl RowEvent {
+    /// Of its body.
+    pub fn bytes(&self) -> usize {
+        self.end.saturating_sub(self.start) as usize
+    }
+}
+
 /// How far a part brings its transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartEnd {

@@ -17,6 +17,7 @@ use crate::engine::shared::Destination;
 use crate::engine::subscription::{Mode, Pin, Subscription, same_place};
 use crate::engine::view::View;
 use crate::id_map::IdMap;
+use crate::limits::FRAGMENT_BYTES_MAX;
 use crate::position::{FilePosition, Position, compare_places};
 use crate::source::start::Start;
 
@@ -96,6 +97,8 @@ pub struct Hub {
     tail_sequence: Sequence,
     /// The live stream is inside a transaction that is handed out in parts.
     open: bool,
+    /// Entries came into the live logs, and nobody was told yet.
+    unannounced: bool,
     effects: Vec<HubEffect>,
 }
 
@@ -110,6 +113,7 @@ impl Hub {
             tail: None,
             tail_sequence: 0,
             open: false,
+            unannounced: false,
             effects: Vec::new(),
         }
     }
@@ -252,12 +256,12 @@ impl Hub {
             if !part.held_tables.is_empty() {
                 started.iter().for_each(|view| self.hold_if_wanted(*view, part, now_us));
             }
-            self.push_part(&batch, part, outputs, &mut cursors, None);
+            self.push_part(&batch, part, outputs, &mut cursors, None, now_us);
             for view in &started {
                 if let Some(view) = self.views.get_mut(view).filter(|view| view.is_started()) {
                     view.end_part(part);
                     if view.building_bytes() >= self.limits.batch_bytes_target {
-                        view.seal(now_us);
+                        self.unannounced |= view.seal(now_us);
                     }
                 }
             }
@@ -273,6 +277,10 @@ impl Hub {
             }
         }
         self.tail = Some(batch.tail.clone());
+        // Also while batches come without a pause: clients have their rows, and the logs their bound.
+        if self.unannounced {
+            self.announce();
+        }
     }
 
     /// A view that wants rows which cannot be read, and which must not be passed over, ends before their transaction.
@@ -325,7 +333,10 @@ impl Hub {
         outputs: &[&ShardOutput],
         cursors: &mut [usize],
         only: Option<ViewId>,
+        now_us: i64,
     ) {
+        let target = self.limits.batch_bytes_target;
+        let fragment_bytes_max = (8 * target).min(FRAGMENT_BYTES_MAX).max(target);
         // Each shard's pieces are in the order of the binlog; their merge by event is the transaction's order.
         loop {
             let next = outputs
@@ -349,6 +360,10 @@ impl Hub {
                     && view.is_started()
                 {
                     view.push_rows(part, piece, output, batch.received_us);
+                    if view.building_bytes() >= fragment_bytes_max {
+                        view.cut(part, now_us);
+                        self.unannounced |= only.is_none();
+                    }
                 }
             }
         }
@@ -364,16 +379,12 @@ impl Hub {
 
     /// Makes what the live views have built ready to be sent; called when no further batch is at hand.
     pub fn seal(&mut self, now_us: i64) {
-        let live: Vec<ViewId> = self.live_by_key.values().copied().collect();
-        for view in live {
-            let Some(log) = self.views.get_mut(&view) else { continue };
-            log.seal(now_us);
-            if log.log_bytes() > 0 {
-                self.release(view);
-                self.notify(view);
+        for view in self.live_by_key.values() {
+            if let Some(log) = self.views.get_mut(view) {
+                log.seal(now_us);
             }
         }
-        self.enforce_bound();
+        self.announce();
         let waiting: Vec<u64> = self
             .entries
             .values()
@@ -383,6 +394,19 @@ impl Hub {
         for id in waiting {
             self.try_join(id);
         }
+    }
+
+    /// Wakes those that have something to send, and keeps the live logs within their bound.
+    fn announce(&mut self) {
+        self.unannounced = false;
+        let live: Vec<ViewId> = self.live_by_key.values().copied().collect();
+        for view in live {
+            if self.views.get(&view).is_some_and(|log| log.log_bytes() > 0) {
+                self.release(view);
+                self.notify(view);
+            }
+        }
+        self.enforce_bound();
     }
 
     fn notify(&mut self, view: ViewId) {
@@ -504,7 +528,7 @@ impl Hub {
                 self.effects.push(HubEffect::Ready { subscription: id });
                 return CatchUpStep::Full;
             }
-            self.push_part(&batch, part, &[output], &mut cursors, Some(private));
+            self.push_part(&batch, part, &[output], &mut cursors, Some(private), now_us);
             let Some(view) = self.views.get_mut(&private) else { return CatchUpStep::Done };
             view.end_part(part);
             if part.end == PartEnd::Commit {

@@ -14,7 +14,7 @@ use crate::engine::interest::TableInterest;
 use crate::engine::shared::lock;
 use crate::engine::table::TableVersion;
 use crate::id_map::IdMap;
-use crate::limits::PIECE_BYTES_MAX;
+use crate::limits::{PIECE_BYTES_MAX, TABLE_PLANS_MAX};
 use crate::tables::Tables;
 
 /// The rows of one event (or a part of a large one) in one projection.
@@ -227,6 +227,9 @@ impl Shard {
     fn plan(&mut self, batch: &SourceBatch, table: &Arc<TableVersion>) -> Arc<TablePlan> {
         if let Some(plan) = self.plans.get(&table.id) {
             return plan.clone();
+        }
+        if self.plans.len() >= TABLE_PLANS_MAX {
+            self.plans.clear();
         }
         let interest = batch.interest.table(table);
         let mut tables = lock(&self.tables);

@@ -4,7 +4,7 @@
 //! Invariants: `acked <= sent`; the cursor stands behind a complete transaction that the client acknowledged, or that
 //! held nothing for it while nothing before it was outstanding; it never passes an undelivered transaction.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::bridge::SubscriptionStatus;
@@ -12,6 +12,7 @@ use crate::engine::batch::Sequence;
 use crate::engine::interest::ViewId;
 use crate::engine::view::{LogEntry, Mark, View};
 use crate::filter::Filter;
+use crate::id_map::IdSet;
 use crate::position::{FilePosition, Position};
 
 /// Where a subscription reads.
@@ -66,7 +67,7 @@ pub struct Subscription {
     pub next_index: u64,
     /// What the client may still be sent; one message may overdraw it.
     pub credit_bytes: i64,
-    pub sent_layouts: HashSet<u32>,
+    pub sent_layouts: IdSet<u32>,
     sent: VecDeque<Sent>,
     unacked_transactions: u64,
     pub sent_sequence: Sequence,
@@ -110,7 +111,7 @@ impl Subscription {
             pin: None,
             next_index: 0,
             credit_bytes,
-            sent_layouts: HashSet::new(),
+            sent_layouts: IdSet::default(),
             sent: VecDeque::new(),
             unacked_transactions: 0,
             sent_sequence: 0,

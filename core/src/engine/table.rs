@@ -24,3 +24,25 @@ pub struct TableVersion {
     pub layout: Arc<Layout>,
     pub program: RowProgram,
 }
+
+impl TableVersion {
+    /// What it takes in memory, about: text as it is, vectors without their spare room, 16 bytes for each allocation.
+    pub fn bytes(&self) -> usize {
+        const ALLOCATION: usize = 16;
+        let text = |text: &str| text.len() + ALLOCATION;
+        let columns: usize = self
+            .schema
+            .columns
+            .iter()
+            // Its name is in the schema, the fields, the layout (twice) and the program.
+            .map(|column| size_of_val(column) + 5 * text(&column.name) + size_of::<(String, ColumnFormat)>())
+            .sum();
+        let fields: usize = self.fields.iter().map(|field| size_of_val(field) + text(&field.name)).sum();
+        let layout = &self.layout;
+        let placed: usize = layout.columns.iter().map(|column| size_of_val(column) + text(&column.mysql_type)).sum();
+        let nodes: usize = layout.nodes.iter().map(|node| size_of_val(node) + node.len() + ALLOCATION).sum();
+        let program = self.program.column_count() * RowProgram::STEP_BYTES;
+        let text = layout.capnp_text.len() + 6 * (layout.database.len() + layout.table.len());
+        size_of::<Self>() + size_of::<Layout>() + columns + fields + placed + nodes + program + text
+    }
+}

@@ -18,6 +18,7 @@ use crate::engine::batch::{Ddl, PartEnd, Sequence, TransactionPart};
 use crate::engine::interest::ViewId;
 use crate::engine::shard::{Piece, ShardOutput};
 use crate::filter::Filter;
+use crate::id_map::IdSet;
 use crate::limits::BATCH_CHUNK_BYTES;
 use crate::position::{FilePosition, OpenXa, Position};
 
@@ -81,10 +82,14 @@ pub struct View {
     builder: BatchBuilder,
     marks: Vec<Mark>,
     layouts: Vec<Arc<Layout>>,
+    /// Their ids.
+    layout_ids: IdSet<u32>,
     rows: u64,
     received_us: i64,
     /// A fragment is being built.
     fragment: bool,
+    /// The part that is being built has left a fragment behind already.
+    cut: bool,
     /// Parts of this transaction were handed out and its end was not.
     open: Option<Sequence>,
     skipped: ExecutedGtids,
@@ -109,9 +114,11 @@ impl View {
             builder: BatchBuilder::new(BATCH_CHUNK_BYTES),
             marks: Vec::new(),
             layouts: Vec::new(),
+            layout_ids: IdSet::default(),
             rows: 0,
             received_us: 0,
             fragment: false,
+            cut: false,
             open: None,
             skipped: ExecutedGtids::None,
             open_xa: None,
@@ -161,7 +168,7 @@ impl View {
             commit_time_us: part.commit_time_us,
             time_precision_us: part.time_precision_us,
             // A part that begins anew (after a reconnect) makes clients forget what they held of it.
-            begin: part.begin || self.open != Some(part.sequence),
+            begin: (part.begin && !self.cut) || self.open != Some(part.sequence),
             start: (&part.start.file, part.start.offset),
             gtid: &self.text,
         });
@@ -178,11 +185,31 @@ impl View {
             event: event.index,
         };
         self.builder.push_rows(&head, &piece.rows, &output.slab);
-        if self.layouts.iter().all(|layout| layout.id != version.layout.id) {
+        let is_last = self.layouts.last().is_some_and(|layout| layout.id == version.layout.id);
+        if !is_last && self.layout_ids.insert(version.layout.id) {
             self.layouts.push(version.layout.clone());
         }
         self.rows += u64::from(piece.rows.count);
         self.received_us = received_us;
+    }
+
+    /// What was built of a part goes into the log, and the part goes on in another fragment: messages stay small
+    /// however large their transaction is.
+    pub fn cut(&mut self, part: &TransactionPart, now_us: i64) {
+        if !self.fragment {
+            return;
+        }
+        self.fragment = false;
+        self.cut = true;
+        self.open = Some(part.sequence);
+        self.builder.end_fragment(&FragmentEnd {
+            commit: false,
+            abort: false,
+            position: ("", 0),
+            gtid_delta: "",
+            truncate_to: None,
+        });
+        self.seal(now_us);
     }
 
     pub fn push_ddl(&mut self, part: &TransactionPart, ddl: &Ddl, received_us: i64) {
@@ -193,6 +220,7 @@ impl View {
 
     /// Every part of every transaction ends here, also one that held nothing for this view.
     pub fn end_part(&mut self, part: &TransactionPart) {
+        self.cut = false;
         let concerns = self.open == Some(part.sequence);
         if concerns && (part.truncate_to.is_some() || part.end != PartEnd::Open) {
             self.open_fragment(part);
@@ -280,7 +308,7 @@ impl View {
         let entry = LogEntry {
             bytes: self.builder.seal(self.epoch),
             marks: std::mem::take(&mut self.marks).into(),
-            layouts: std::mem::take(&mut self.layouts),
+            layouts: self.take_layouts(),
             rows: std::mem::take(&mut self.rows),
             received_us: self.received_us,
             sealed_us: now_us,
@@ -289,6 +317,11 @@ impl View {
         self.log_bytes += entry.bytes.len();
         self.log.push_back(Arc::new(entry));
         true
+    }
+
+    fn take_layouts(&mut self) -> Vec<Arc<Layout>> {
+        self.layout_ids.clear();
+        std::mem::take(&mut self.layouts)
     }
 
     /// No transaction is open at the end of the log and nothing is being built: it may be joined there.

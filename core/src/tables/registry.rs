@@ -213,6 +213,11 @@ impl Registry {
         }
     }
 
+    /// Whether what a table's columns are called depends on where the reader stands.
+    pub fn has_renames(&self, table: &(String, String)) -> bool {
+        self.tables.get(table).is_some_and(|record| !record.renames.is_empty())
+    }
+
     /// The ordinals of the table's columns for a reader at `position`; columns not seen before get new ones.
     pub fn assign(&mut self, schema: &TableSchema, position: &Position) -> Result<Assignment, OrdinalsUsedUp> {
         let key = (schema.database.clone(), schema.table.clone());

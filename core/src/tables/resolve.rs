@@ -12,8 +12,8 @@ use super::table_hash;
 use crate::engine::interest::Projection;
 use crate::engine::table::TableVersion;
 use crate::history::SchemaHistory;
-use crate::limits::TABLE_VERSIONS_CACHED_MAX;
-use crate::position::{Position, compare_places};
+use crate::limits::TABLE_VERSIONS_BYTES_MAX;
+use crate::position::{FilePosition, Position, compare_file_positions};
 use crate::records::{MemoryStore, RecordStore};
 
 /// Why one table cannot be delivered. It is quarantined; the others flow on.
@@ -37,8 +37,9 @@ pub struct Tables {
     registry: Registry,
     history: SchemaHistory,
     known: HashMap<(String, String), Known>,
-    /// Versions and projections in `known`, together.
-    cached: usize,
+    /// What the versions and projections in `known` take, together, and when room is made next.
+    cached_bytes: usize,
+    cached_bytes_max: usize,
     next_id: u32,
 }
 
@@ -48,14 +49,20 @@ struct Known {
     /// Each with the id of the version that it is a projection of.
     projections: Vec<(u32, Arc<TableVersion>)>,
     /// The newest by its place in the log, and that place.
-    newest: Option<(Arc<TableVersion>, Position)>,
+    newest: Option<(Arc<TableVersion>, Place)>,
+}
+
+/// As much of a position as tells which of two is newer.
+struct Place {
+    incarnation: Arc<str>,
+    at: FilePosition,
 }
 
 impl std::fmt::Debug for Tables {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tables")
             .field("destination", &self.destination)
-            .field("cached", &self.cached)
+            .field("cached_bytes", &self.cached_bytes)
             .finish_non_exhaustive()
     }
 }
@@ -78,7 +85,8 @@ impl Tables {
             registry,
             history,
             known: HashMap::new(),
-            cached: 0,
+            cached_bytes: 0,
+            cached_bytes_max: TABLE_VERSIONS_BYTES_MAX,
             next_id: 1,
         })
     }
@@ -100,32 +108,65 @@ impl Tables {
         formats: Vec<ColumnFormat>,
         position: &Position,
     ) -> Result<Arc<TableVersion>, TableError> {
-        let assignment = self.assign(&schema, position)?;
         let key = (schema.database.clone(), schema.table.clone());
-        let same = |known: &&Arc<TableVersion>| {
+        // Without a RENAME COLUMN, a schema that was met before has the ordinals that it had then, wherever the reader is.
+        let found = match self.registry.has_renames(&key) {
+            true => None,
+            false => self.find(&key, |known| known.schema == schema && known.formats == formats),
+        };
+        let version = match found {
+            Some(version) => version,
+            None => self.assigned(&key, schema, formats, position)?,
+        };
+        let place = || Place { incarnation: position.incarnation.clone(), at: position.file_position() };
+        let known = match self.known.get_mut(&key) {
+            Some(known) => known,
+            None => self.known.entry(key).or_default(),
+        };
+        match &mut known.newest {
+            Some((newest, last)) if last.incarnation == position.incarnation => {
+                if compare_file_positions(&last.at, &position.file, position.offset).is_le() {
+                    if !Arc::ptr_eq(newest, &version) {
+                        *newest = version.clone();
+                    }
+                    *last = place();
+                }
+            }
+            newest => *newest = Some((version.clone(), place())),
+        }
+        Ok(version)
+    }
+
+    fn find(
+        &self,
+        key: &(String, String),
+        mut is_same: impl FnMut(&TableVersion) -> bool,
+    ) -> Option<Arc<TableVersion>> {
+        self.known.get(key)?.versions.iter().find(|known| is_same(known)).cloned()
+    }
+
+    /// The version that has the ordinals which the registry gives to the schema.
+    fn assigned(
+        &mut self,
+        key: &(String, String),
+        schema: TableSchema,
+        formats: Vec<ColumnFormat>,
+        position: &Position,
+    ) -> Result<Arc<TableVersion>, TableError> {
+        let assignment = self.assign(&schema, position)?;
+        let found = self.find(key, |known| {
             known.ordinals == assignment.ordinals
                 && known.formats == formats
                 && known.schema == schema
                 && known.fields == assignment.fields
-        };
-        let found = self.known.get(&key).and_then(|known| known.versions.iter().find(same)).cloned();
-        let version = match found {
-            Some(version) => version,
-            None => {
-                let version = self.build(schema, formats, &assignment, None)?;
-                self.make_room();
-                self.known.entry(key.clone()).or_default().versions.push(version.clone());
-                self.cached += 1;
-                version
-            }
-        };
-        let known = self.known.entry(key).or_default();
-        let is_newest = known.newest.as_ref().is_none_or(|(_, place)| {
-            place.incarnation != position.incarnation || compare_places(place, position).is_le()
         });
-        if is_newest {
-            known.newest = Some((version.clone(), position.clone()));
+        if let Some(version) = found {
+            return Ok(version);
         }
+        let version = self.build(schema, formats, &assignment, None)?;
+        self.make_room();
+        self.cached_bytes += version.bytes();
+        self.known.entry(key.clone()).or_default().versions.push(version.clone());
         Ok(version)
     }
 
@@ -180,8 +221,8 @@ impl Tables {
             .build(version.schema.clone(), version.formats.clone(), &assignment, Some(wanted.clone()))
             .expect("what could be built with all of its columns can be built with some of them");
         self.make_room();
+        self.cached_bytes += built.bytes();
         self.known.entry(key).or_default().projections.push((version.id, built.clone()));
-        self.cached += 1;
         built
     }
 
@@ -222,17 +263,28 @@ impl Tables {
         Ok(Arc::new(version))
     }
 
-    /// Keeps the number of versions in memory bounded. Those in use live on; asked for again, they are built anew
-    /// under another id.
+    /// Keeps what versions take bounded. Those in use stay: without them here they would take the same memory, and be
+    /// built anew under another id. The newest of each table goes too where nobody uses it; it is known again when the
+    /// table's next row comes.
     fn make_room(&mut self) {
-        if self.cached < TABLE_VERSIONS_CACHED_MAX {
+        if self.cached_bytes < self.cached_bytes_max {
             return;
         }
         for known in self.known.values_mut() {
-            known.versions.clear();
-            known.projections.clear();
+            // The list's own reference, and one as the newest.
+            known.newest.take_if(|(newest, _)| Arc::strong_count(newest) <= 2);
+            known.versions.retain(|version| Arc::strong_count(version) > 1);
+            known.projections.retain(|(_, version)| Arc::strong_count(version) > 1);
         }
-        self.cached = 0;
+        self.known
+            .retain(|_, known| known.newest.is_some() || !known.versions.is_empty() || !known.projections.is_empty());
+        let versions = |known: &Known| -> usize {
+            let projections = known.projections.iter().map(|(_, version)| version);
+            known.versions.iter().chain(projections).map(|version| version.bytes()).sum()
+        };
+        self.cached_bytes = self.known.values().map(versions).sum();
+        // With all of it in use the next look comes when it has grown by a quarter, so that looks stay rare.
+        self.cached_bytes_max = TABLE_VERSIONS_BYTES_MAX.max(self.cached_bytes + self.cached_bytes / 4);
     }
 
     /// Makes every new ordinal, and what is new in the schema history, durable. Every reader calls it before it hands on

@@ -73,12 +73,40 @@ fn projections_are_made_once() {
 }
 
 #[test]
-fn memory_for_versions_is_bounded() {
+fn memory_for_versions_is_bounded_and_those_in_use_stay() {
     let mut tables = tables();
-    for table in 0..TABLE_VERSIONS_CACHED_MAX + 10 {
-        tables.resolve(schema(&format!("t{table}"), &["id"]), formats(1), &at(1)).unwrap();
-        assert!(tables.cached <= TABLE_VERSIONS_CACHED_MAX);
+    let resolve = |tables: &mut Tables, table: usize| {
+        tables.resolve(schema(&format!("t{table}"), &["id"]), formats(1), &at(1)).unwrap()
+    };
+    let used = resolve(&mut tables, 0);
+    let unused = resolve(&mut tables, 1).id;
+    tables.cached_bytes_max = 50 * used.bytes();
+    for table in 2..50 {
+        resolve(&mut tables, table);
     }
+    assert_eq!(tables.known.len(), 50);
+    resolve(&mut tables, 50);
+    resolve(&mut tables, 51);
+    assert!(tables.known.len() < 4, "{} are kept", tables.known.len());
+    assert!(tables.cached_bytes < 4 * used.bytes());
+    assert!(Arc::ptr_eq(&used, &resolve(&mut tables, 0)));
+    assert_ne!(resolve(&mut tables, 1).id, unused);
     assert!(tables.commit().unwrap());
     assert!(!tables.commit().unwrap());
+}
+
+#[test]
+fn a_schema_that_was_met_before_is_found_by_itself_until_a_column_is_renamed() {
+    let mut tables = tables();
+    let first = tables.resolve(schema("t", &["a", "b"]), formats(2), &at(10)).unwrap();
+    let point = LogPoint { gtid: String::new(), incarnation: "one".into(), file: "b.000001".into(), offset: 20 };
+    assert!(tables.rename_columns("d", "t", &[("b".into(), "c".into())], &point, &at(15)));
+    let renamed = tables.resolve(schema("t", &["a", "c"]), formats(2), &at(30)).unwrap();
+    assert_eq!(renamed.ordinals, first.ordinals);
+    // A new column of the old name is another one.
+    let again = tables.resolve(schema("t", &["a", "b"]), formats(2), &at(40)).unwrap();
+    assert_ne!(again.ordinals, first.ordinals);
+    // A reader before the rename has the columns of its place.
+    let past = tables.resolve(schema("t", &["a", "b"]), formats(2), &at(12)).unwrap();
+    assert_eq!(past.ordinals, first.ordinals);
 }

@@ -165,6 +165,9 @@ impl RowProgram {
         })
     }
 
+    /// Memory of one column's step, besides its name.
+    pub const STEP_BYTES: usize = size_of::<Step>();
+
     /// Columns of the row image.
     pub fn column_count(&self) -> usize {
         self.steps.len()

@@ -10,7 +10,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_codec::wire::messages::{ErrorMessage, ServerMessage, Start as StartRequest};
+use millstream_codec::wire::layout::Layout;
+use millstream_codec::wire::messages::{ErrorMessage, ServerMessage, Start as StartRequest, encode_layout};
 
 use crate::bridge::Doorbell;
 use crate::engine::batch::Sequence;
@@ -20,6 +21,7 @@ use crate::engine::interest::InterestSet;
 use crate::engine::shared::{Claim, Destination, FilterCheck};
 use crate::engine::view::LogEntry;
 use crate::filter::Filter;
+use crate::id_map::IdMap;
 use crate::limits;
 use crate::metrics::{SharedCoreMetrics, StageHistograms};
 use crate::position::Position;
@@ -142,6 +144,30 @@ struct Connection {
     filter_check: Option<FilterCheck>,
 }
 
+/// Layout messages as they were sent before, by destination and layout id.
+#[derive(Default)]
+struct LayoutMessages {
+    encoded: IdMap<u64, Box<[u8]>>,
+    bytes: usize,
+}
+
+impl LayoutMessages {
+    fn add(&mut self, destination: usize, layout: &Layout, out: &mut Vec<u8>) {
+        let key = (destination as u64) << 32 | u64::from(layout.id);
+        if let Some(message) = self.encoded.get(&key) {
+            out.extend_from_slice(message);
+            return;
+        }
+        let message = encode_layout(layout);
+        out.extend_from_slice(&message);
+        if self.bytes + message.len() > limits::LAYOUT_MESSAGES_BYTES_MAX {
+            *self = Self::default();
+        }
+        self.bytes += message.len();
+        self.encoded.insert(key, message.into());
+    }
+}
+
 pub struct Home {
     config: HomeConfig,
     hubs: Vec<Hub>,
@@ -149,8 +175,7 @@ pub struct Home {
     next_id: u64,
     /// By ticket; answered in the order in which they were asked for.
     saves: HashMap<u64, PendingSave>,
-    /// Encoded Layout messages, by destination and layout id.
-    layouts: HashMap<(usize, u32), Arc<[u8]>>,
+    layouts: LayoutMessages,
     effects: VecDeque<HomeEffect>,
     pub histograms: StageHistograms,
     metrics: SharedCoreMetrics,
@@ -172,7 +197,7 @@ impl Home {
             connections: HashMap::new(),
             next_id: 1,
             saves: HashMap::new(),
-            layouts: HashMap::new(),
+            layouts: LayoutMessages::default(),
             effects: VecDeque::new(),
             histograms: StageHistograms::default(),
             metrics,

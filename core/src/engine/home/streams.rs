@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream_codec::wire::messages::{Heartbeat, ServerMessage, encode_layout};
+use millstream_codec::wire::messages::{Heartbeat, ServerMessage};
 use millstream_codec::wire::position::ResumeToken;
 
 use super::{Connection, Home, HomeEffect, Outgoing, State};
@@ -42,8 +42,9 @@ impl Home {
             self.metrics.encoded_rows.add(output.rows);
             self.metrics.encoded_bytes.add(output.slab.len() as u64);
         }
-        if seal {
-            self.seal(destination, now_us);
+        match seal {
+            true => self.seal(destination, now_us),
+            false => self.hub_effects(destination),
         }
     }
 
@@ -195,8 +196,8 @@ impl Home {
     fn add_batch(&mut self, id: u64, destination: usize, subscription: u64, outgoing: &mut Outgoing, now_us: i64) {
         let Some(hub) = self.hubs.get_mut(destination) else { return };
         let Some(entry) = hub.next_entry(subscription) else { return };
+        let Some(state) = hub.subscription(subscription) else { return };
         for layout in &entry.layouts {
-            let Some(state) = hub.subscription(subscription) else { return };
             if !state.sent_layouts.insert(layout.id) {
                 continue;
             }
@@ -208,8 +209,7 @@ impl Home {
                 self.fail(id, "schema_break", &text, false);
                 return;
             }
-            let message = self.layouts.entry((destination, layout.id)).or_insert_with(|| encode_layout(layout).into());
-            outgoing.head.extend_from_slice(message);
+            self.layouts.add(destination, layout, &mut outgoing.head);
         }
         let bytes = outgoing.head.len() + entry.bytes.len();
         let reader_may_go_on = hub.sent(subscription, &entry, bytes, now_us);

@@ -327,7 +327,7 @@ impl Tracker {
         // A file begins, so the one before has ended: whatever is open there has lost its end with its server.
         if purpose == Purpose::Follow && !stream.is_relay_log {
             self.abandon("the file ends inside it");
-            stream.maps.clear();
+            stream.maps.begin_file();
         }
         let (flavour, version) = Version::parse(&format.server_version);
         stream.checksum = format.checksum;
@@ -346,7 +346,7 @@ impl Tracker {
             if *rotate.file == *stream.place.file { stream.place.file.clone() } else { (*rotate.file).into() };
         if file != stream.place.file || !header.is_artificial() {
             self.abandon("the file ends inside it");
-            stream.maps.clear();
+            stream.maps.begin_file();
         }
         let is_later = |a: &str, b: &str| file_number(a) > file_number(b);
         // What a dump says first is only where it begins to read, which may be before our position.

@@ -7,6 +7,7 @@
 //! - the position stands behind complete transactions only, and never passes one that was not put into a batch;
 //! - a transaction leaves when its end was seen; one that holds more than `hold_bytes_max` leaves in provisional
 //!   parts, and is aborted by a part of its own where it does not commit;
+//! - one batch holds about `BATCH_SOURCE_BYTES` of events: of a larger transaction the last part alone has its end;
 //! - an aborted part's sequence number is used again by what comes next: `Abort` never moves a position;
 //! - every complete group counts one sequence number, whatever is in it and whoever wants it: two readers that begin at
 //!   the same place count alike;
@@ -45,6 +46,7 @@ use crate::catalog::{Catalog, ServerFacts, TableDefinition};
 use crate::engine::batch::{Sequence, SourceBatch};
 use crate::engine::interest::InterestSet;
 use crate::history::TableName;
+use crate::limits::BATCH_SOURCE_BYTES;
 use crate::position::{OpenXa, Position};
 use crate::source::error::SourceError;
 use crate::source::session::server::Flavour;
@@ -469,16 +471,24 @@ impl Tracker {
             self.tail = Arc::new(self.position.clone());
         }
         let batch = self.assembly.take(assembly::Frame {
-            number: self.next_batch,
+            number: 0,
             tail: self.tail.clone(),
             interest: self.interest.clone(),
             received_us: self.received_us,
             source_time_us: self.source_time_us,
         });
-        self.next_batch += 1;
         self.changed = false;
-        self.outputs.push_back(TrackerOutput::Batch(batch));
+        for batch in assembly::split(batch, self.batch_bytes_max()) {
+            let number = self.next_batch;
+            self.next_batch += 1;
+            self.outputs.push_back(TrackerOutput::Batch(SourceBatch { number, ..batch }));
+        }
         Ok(())
+    }
+
+    /// Bytes of events that one batch takes.
+    fn batch_bytes_max(&self) -> usize {
+        BATCH_SOURCE_BYTES.min(self.config.hold_bytes_max)
     }
 
     fn lock_tables(&self) -> std::sync::MutexGuard<'_, Tables> {

@@ -70,6 +70,11 @@ impl Tracker {
         ddl: Option<Arc<Ddl>>,
         open_xa: Option<Arc<[OpenXa]>>,
     ) -> Result<(), SourceError> {
+        let mut ended = ended;
+        if let Some(group) = ended.as_mut().filter(|_| self.assembly.open_bytes() > self.batch_bytes_max()) {
+            // Before the position moves: it is that of what is complete in the batches.
+            self.hand_out(group)?;
+        }
         let position = FilePosition { file: stream.place.file.clone(), offset: current.span.end };
         self.position.file = position.file.clone();
         self.position.offset = position.offset;
@@ -96,6 +101,9 @@ impl Tracker {
         self.stats.transactions += 1;
         stream.maps.bound();
         self.look_for_repairs(stream);
+        if self.assembly.bytes() > self.batch_bytes_max() {
+            self.flush()?;
+        }
         self.switch_interest()
     }
 
@@ -216,9 +224,9 @@ impl Tracker {
     }
 
     fn deliver_kept(&mut self, rows: &KeptRows) {
+        let slots: Vec<u32> = rows.tables.iter().map(|version| self.assembly.add_table(version)).collect();
         for event in &rows.events {
-            let Some(version) = rows.tables.get(event.table as usize) else { continue };
-            let table = self.assembly.add_table(version);
+            let Some(&table) = slots.get(event.table as usize) else { continue };
             self.assembly.push(
                 &rows.chunk,
                 super::assembly::NewEvent {
@@ -251,6 +259,7 @@ impl Tracker {
     /// Called between inputs: an open group that holds too much leaves in parts.
     pub(super) fn bound_open(&mut self) -> Result<(), SourceError> {
         let events = self.assembly.open_events().len();
+        let batch_bytes_max = self.batch_bytes_max();
         let Some(group) = &mut self.group else { return Ok(()) };
         if matches!(group.shape, Shape::Xa(_)) {
             if group.held_bytes > XA_KEPT_BYTES_MAX {
@@ -260,9 +269,22 @@ impl Tracker {
             }
             return Ok(());
         }
-        if events == 0 || (group.held_bytes <= self.config.hold_bytes_max && events < BATCH_EVENTS_MAX) {
+        // What is provisional already goes on as it comes.
+        let hold_bytes_max = match group.handed_out {
+            true => batch_bytes_max,
+            false => self.config.hold_bytes_max,
+        };
+        if events == 0 || (group.held_bytes <= hold_bytes_max && events < BATCH_EVENTS_MAX) {
             return Ok(());
         }
+        let Some(mut group) = self.group.take() else { return Ok(()) };
+        let handed_out = self.hand_out(&mut group);
+        self.group = Some(group);
+        handed_out
+    }
+
+    /// The group's events leave as provisional parts.
+    fn hand_out(&mut self, group: &mut Group) -> Result<(), SourceError> {
         let place = group.start.clone();
         self.assembly.push_part(|events| group.part(PartEnd::Open, place, events));
         group.handed_out = true;

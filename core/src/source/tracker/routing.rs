@@ -50,7 +50,7 @@ impl Tracker {
             Route::Unwanted
         };
         self.just_read = None;
-        stream.maps.insert(id, current.body, name, version, route);
+        stream.maps.insert(id, current.body, version, route);
         Ok(Flow::Next)
     }
 
@@ -160,17 +160,19 @@ impl Tracker {
         let table = match &mut mapped.route {
             Route::Unwanted => {
                 self.stats.unwanted_events += 1;
-                let name = (&mapped.database, &mapped.table);
-                let is_new = || !group.unwanted.iter().any(|(database, table)| (database, table) == name);
-                if matches!(group.shape, Shape::Xa(_)) && is_new() {
-                    group.unwanted.push((mapped.database.clone(), mapped.table.clone()));
+                if matches!(group.shape, Shape::Xa(_)) {
+                    let name = mapped.name();
+                    if !group.unwanted.contains(&name) {
+                        group.unwanted.push(name);
+                    }
                 }
                 return Ok(());
             }
             Route::Quarantined { holds } => {
                 self.stats.quarantined_events += 1;
                 if *holds {
-                    group.hold(&mapped.database, &mapped.table);
+                    let (database, table) = mapped.name();
+                    group.hold(&database, &table);
                 }
                 return Ok(());
             }
@@ -197,7 +199,7 @@ impl Tracker {
                 Ok(body) => unpacked = body,
                 Err(error @ EventError::TooLarge { .. }) => {
                     // Only this table is concerned.
-                    let name = (mapped.database.clone(), mapped.table.clone());
+                    let name = mapped.name();
                     let position = place();
                     self.stats.quarantined_events += 1;
                     let route = self.quarantine(&name, &position, &error.to_string())?;

@@ -2,6 +2,7 @@ mod client;
 mod log;
 
 mod boundaries;
+mod parts;
 mod properties;
 mod routing;
 mod schemas;
