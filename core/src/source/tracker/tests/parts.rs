@@ -164,7 +164,7 @@ fn a_transaction_that_begins_anew_is_aborted_first() {
     }
     let (mut open, mut aborts, mut commits, mut rows) = (None, 0, 0, 0);
     for entry in (0..view.next_index()).filter_map(|index| view.entry(index)) {
-        let mut framer = MessageFramer::new(4_096, 1 << 20);
+        let mut framer = MessageFramer::new(1 << 20, 1 << 20);
         framer.push(&entry.bytes);
         let message = framer.message().unwrap().unwrap();
         let root: server_message::Reader = message.root().unwrap();
