@@ -279,7 +279,7 @@ impl Hub {
         self.tail = Some(batch.tail.clone());
         // Also while batches come without a pause: clients have their rows, and the logs their bound.
         if self.unannounced {
-            self.announce();
+            self.announce(now_us);
         }
     }
 
@@ -384,7 +384,7 @@ impl Hub {
                 log.seal(now_us);
             }
         }
-        self.announce();
+        self.announce(now_us);
         let waiting: Vec<u64> = self
             .entries
             .values()
@@ -397,7 +397,7 @@ impl Hub {
     }
 
     /// Wakes those that have something to send, and keeps the live logs within their bound.
-    fn announce(&mut self) {
+    fn announce(&mut self, now_us: i64) {
         self.unannounced = false;
         let live: Vec<ViewId> = self.live_by_key.values().copied().collect();
         for view in live {
@@ -406,7 +406,7 @@ impl Hub {
                 self.notify(view);
             }
         }
-        self.enforce_bound();
+        self.enforce_bound(now_us);
     }
 
     fn notify(&mut self, view: ViewId) {
@@ -435,7 +435,7 @@ impl Hub {
     }
 
     /// Over the bound, the largest live log loses its oldest entries; who had not read them goes on by catch-up.
-    fn enforce_bound(&mut self) {
+    fn enforce_bound(&mut self, now_us: i64) {
         loop {
             let live = self.live_by_key.values().filter_map(|view| self.views.get(view));
             let (mut total, mut largest) = (0, None);
@@ -462,18 +462,24 @@ impl Hub {
                 }
             }
             for id in fallen {
-                self.fall_off(id);
+                self.fall_off(id, now_us);
             }
             self.release(view);
         }
     }
 
     /// Goes on behind what was sent, with a reader of its own.
-    fn fall_off(&mut self, id: u64) {
+    fn fall_off(&mut self, id: u64, now_us: i64) {
         let Some(subscription) = self.subscription(id) else { return };
         let Some(position) = subscription.sent_position() else { return };
         let first_sequence = subscription.sent_sequence + 1;
+        let open = subscription.take_sent_open();
         self.start_catchup(id, Start::Position(position), first_sequence);
+        let private = self.entries.get(&id).map(|entry| entry.subscription.view);
+        if let (Some(open), Some(view)) = (open, private.and_then(|view| self.views.get_mut(&view))) {
+            view.begin_with_abort(open, now_us);
+            self.effects.push(HubEffect::Ready { subscription: id });
+        }
     }
 
     // --------------------------------------------------------------------------------------------------- catch-up

@@ -69,6 +69,8 @@ pub struct Subscription {
     pub credit_bytes: i64,
     pub sent_layouts: IdSet<u32>,
     sent: VecDeque<Sent>,
+    /// The transaction whose beginning was sent and whose end was not.
+    sent_open: Option<Sequence>,
     unacked_transactions: u64,
     pub sent_sequence: Sequence,
     pub acked_sequence: Sequence,
@@ -113,6 +115,7 @@ impl Subscription {
             credit_bytes,
             sent_layouts: IdSet::default(),
             sent: VecDeque::new(),
+            sent_open: None,
             unacked_transactions: 0,
             sent_sequence: 0,
             acked_sequence: 0,
@@ -172,12 +175,18 @@ impl Subscription {
 
     pub fn entry_sent(&mut self, entry: &LogEntry, message_bytes: usize, now_us: i64) {
         self.next_index += 1;
+        self.sent_open = entry.open;
         self.credit_bytes = self.credit_bytes.saturating_sub_unsigned(message_bytes as u64);
         if let Some(last) = entry.marks.last() {
             self.sent_sequence = last.sequence;
             self.unacked_transactions += entry.marks.len() as u64;
             self.sent.push_back(Sent { marks: entry.marks.clone(), acked: 0, sent_us: now_us });
         }
+    }
+
+    /// The transaction that the client holds a part of, and which will not go on: asked once.
+    pub fn take_sent_open(&mut self) -> Option<Sequence> {
+        self.sent_open.take()
     }
 
     /// Everything up to and with `sequence` is done with. Repeated and late acks change nothing. `acked` is told of
@@ -264,6 +273,8 @@ impl Subscription {
         self.sent_sequence = self.cursor_sequence;
         self.acked_sequence = self.cursor_sequence;
         self.sent.clear();
+        // The client forgets it by itself.
+        self.sent_open = None;
         self.unacked_transactions = 0;
         Some((position, self.cursor_sequence))
     }

@@ -60,8 +60,8 @@ pub struct LogEntry {
     /// When the newest of its bytes was received, and when it was sealed: microseconds since the Unix epoch.
     pub received_us: i64,
     pub sealed_us: i64,
-    /// The log may be joined behind it: no transaction is open there.
-    pub complete: bool,
+    /// The transaction that goes on behind it. The log may be joined there where there is none.
+    pub open: Option<Sequence>,
 }
 
 /// A source's kind never changes within a position (`source::start` refuses that), so the fallback is never taken.
@@ -157,6 +157,13 @@ impl View {
         if self.fragment {
             return;
         }
+        // A reader that begins a transaction anew has not seen how far the one before had come.
+        if part.begin
+            && !self.cut
+            && let Some(open) = self.open.take()
+        {
+            self.push_abort(open);
+        }
         self.fragment = true;
         self.text.clear();
         if let Some(gtid) = &part.gtid {
@@ -167,11 +174,35 @@ impl View {
             sequence: part.sequence,
             commit_time_us: part.commit_time_us,
             time_precision_us: part.time_precision_us,
-            // A part that begins anew (after a reconnect) makes clients forget what they held of it.
-            begin: (part.begin && !self.cut) || self.open != Some(part.sequence),
+            begin: self.open != Some(part.sequence),
             start: (&part.start.file, part.start.offset),
             gtid: &self.text,
         });
+    }
+
+    fn push_abort(&mut self, sequence: Sequence) {
+        self.builder.begin_fragment(&FragmentHead {
+            sequence,
+            commit_time_us: 0,
+            time_precision_us: 1,
+            begin: false,
+            start: ("", 0),
+            gtid: "",
+        });
+        self.builder.end_fragment(&FragmentEnd {
+            commit: false,
+            abort: true,
+            position: ("", 0),
+            gtid_delta: "",
+            truncate_to: None,
+        });
+    }
+
+    /// The first word of a view that takes over from another: the reader is to forget what it has of this transaction,
+    /// which comes again from its beginning.
+    pub fn begin_with_abort(&mut self, sequence: Sequence, now_us: i64) {
+        self.push_abort(sequence);
+        self.seal(now_us);
     }
 
     pub fn push_rows(&mut self, part: &TransactionPart, piece: &Piece, output: &ShardOutput, received_us: i64) {
@@ -312,7 +343,7 @@ impl View {
             rows: std::mem::take(&mut self.rows),
             received_us: self.received_us,
             sealed_us: now_us,
-            complete: self.open.is_none(),
+            open: self.open,
         };
         self.log_bytes += entry.bytes.len();
         self.log.push_back(Arc::new(entry));

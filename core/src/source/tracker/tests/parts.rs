@@ -121,7 +121,7 @@ fn messages_of_a_large_transaction_are_small_and_hold_all_its_rows_in_order() {
                     (open, ended) = (None, ended + 1);
                 }
             }
-            assert_eq!(entry.complete, open.is_none());
+            assert_eq!(entry.open, open);
         }
         assert_eq!((begun, ended, rows), (3, 3, 3 * EVENTS as u32 + 2));
         assert_eq!(entries.iter().map(|entry| entry.marks.len()).sum::<usize>(), 3);
@@ -132,4 +132,61 @@ fn messages_of_a_large_transaction_are_small_and_hold_all_its_rows_in_order() {
             assert_eq!((*event, *first_row), (index as u32, 3 * of_table as u32));
         }
     }
+}
+
+#[test]
+fn a_transaction_that_begins_anew_is_aborted_first() {
+    let log = log();
+    let tables = tables();
+    let filter = interest(1, &["d.*"]).views[0].filter.clone();
+    let mut view = View::new(ViewId(1), filter, 7);
+    view.start(Arc::new(start()), 0);
+    for up_to in [2, usize::MAX] {
+        let mut tracker = Tracker::new(config(BATCH_BYTES), start(), tables.clone(), interest(1, &["d.*"]));
+        tracker.connected(&connection(&start()));
+        feed(&mut tracker, &log.events);
+        let mut shard = Shard::new(0, 1, tables.clone());
+        // The first transaction once, and the large one's beginning twice.
+        for batch in batches(&mut tracker).into_iter().take(up_to) {
+            let output = shard.encode(Arc::new(batch));
+            for part in &output.batch.transactions {
+                if part.sequence == 1 && up_to != 2 {
+                    continue;
+                }
+                for piece in output.pieces.iter().filter(|piece| part.events.contains(&piece.event)) {
+                    view.push_rows(part, piece, &output, 0);
+                }
+                view.end_part(part);
+            }
+            view.seal(0);
+        }
+        assert_eq!(view.may_join(), up_to != 2);
+    }
+    let (mut open, mut aborts, mut commits, mut rows) = (None, 0, 0, 0);
+    for entry in (0..view.next_index()).filter_map(|index| view.entry(index)) {
+        let mut framer = MessageFramer::new(1 << 20, 1 << 20);
+        framer.push(&entry.bytes);
+        let message = framer.message().unwrap().unwrap();
+        let root: server_message::Reader = message.root().unwrap();
+        let server_message::Which::Batch(batch) = root.which().unwrap() else { panic!("no batch") };
+        for fragment in batch.unwrap().get_fragments().unwrap() {
+            assert_eq!(fragment.get_begin(), open.is_none());
+            let held = open.get_or_insert((fragment.get_sequence(), 0));
+            assert_eq!(held.0, fragment.get_sequence());
+            for change in fragment.get_changes().unwrap() {
+                if let change::Which::Rows(of_event) = change.which().unwrap() {
+                    held.1 += of_event.unwrap().get_count();
+                }
+            }
+            if fragment.get_commit() {
+                rows += held.1;
+                commits += 1;
+            }
+            aborts += u32::from(fragment.get_abort());
+            if fragment.get_commit() || fragment.get_abort() {
+                open = None;
+            }
+        }
+    }
+    assert_eq!((aborts, commits, rows), (1, 3, 3 * EVENTS as u32 + 2));
 }
