@@ -75,9 +75,8 @@ pub const PIECE_BYTES_MAX: usize = 4 << 20;
 /// A transaction goes on in another message when the one that is built has this size, or eight times the batch's target
 /// where that is less: however large it is, its messages are small. At least the target, where that is more.
 pub const FRAGMENT_BYTES_MAX: usize = 1 << 20;
-/// Sealed batches share allocations of this size. The end of one, where the next batch did not fit, is lost: half a batch
-/// on the average, 64 KiB of 512. At 256 KiB a log of 64 MiB took up to 115.
-pub const BATCH_CHUNK_BYTES: usize = 512 << 10;
+/// Sealed batches share allocations of this size.
+pub const BATCH_CHUNK_BYTES: usize = 256 << 10;
 /// Default of `batch_bytes_target`: a batch is sent when it has this size, or when no further input is at hand.
 pub const BATCH_BYTES_TARGET_DEFAULT: usize = 128 << 10;
 /// Default of `view_log_bytes_max`, of one worker core and destination: what clients may lag behind in memory before
