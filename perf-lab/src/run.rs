@@ -68,6 +68,10 @@ pub struct Plan {
     pub different_filters: bool,
     /// Only the server's process is watched.
     pub server_only: bool,
+    /// Where the floor and `mysql_async` read; `millstreamd` is told so by its configuration.
+    pub reader_core: Option<usize>,
+    /// Where Millstream's client runs.
+    pub sink_core: Option<usize>,
 }
 
 impl Plan {
@@ -79,6 +83,8 @@ impl Plan {
             subscriptions: 1,
             different_filters: false,
             server_only: false,
+            reader_core: None,
+            sink_core: None,
         }
     }
 }
@@ -94,16 +100,16 @@ pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Pla
         Subject::Bare => {
             let bytes = ends(&replayer, plan)?.last().copied().context("no transactions")?;
             let plan = Plan { rows: bytes, ..*plan };
-            let process = Process::own("bare", replayer.bare_address, recording, &plan, &stamps, None)?;
+            let process = Process::own("bare", replayer.bare_address, recording, &plan, &stamps, plan.reader_core)?;
             (vec![process.pid()], process, None)
         }
         Subject::MysqlAsync => {
-            let process = Process::own("mysql_async", replayer.address, recording, plan, &stamps, None)?;
+            let process = Process::own("mysql_async", replayer.address, recording, plan, &stamps, plan.reader_core)?;
             (vec![process.pid()], process, None)
         }
         Subject::Millstream { engine, .. } => {
             let daemon = start_millstreamd(replayer.address, engine)?;
-            let process = Process::own("sink", daemon.listen, recording, plan, &stamps, None)?;
+            let process = Process::own("sink", daemon.listen, recording, plan, &stamps, plan.sink_core)?;
             let mut pids = vec![daemon.pid()];
             pids.extend((!plan.server_only).then_some(process.pid()));
             (pids, process, Some(daemon))

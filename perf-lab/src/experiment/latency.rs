@@ -4,26 +4,30 @@ use super::Settings;
 use crate::recording::Studio;
 use crate::replay::Pace;
 use crate::report::{Collector, Report};
-use crate::run::{Plan, Run, Subject, in_turn, peers, run as measure};
+use crate::run::{Plan, REPLAY_CORE, Run, Subject, in_turn, peers, run as measure};
 use crate::stats::percentile;
 use crate::workload::workload;
 
-/// Both runtimes, each asleep between transactions and spinning. No subject is pinned: on two cores that would put it and
-/// its client on one.
+/// Both runtimes, each asleep between transactions and spinning. Who reads the source has a core of its own; the client
+/// shares the replayer's.
 const OURS: [Subject; 4] = [
-    Subject::Millstream { label: "millstream", engine: &[("runtime", "\"glommio\"")] },
-    Subject::Millstream {
-        label: "millstream, spinning",
-        engine: &[("runtime", "\"glommio\""), ("spin_before_sleep_us", "1000000")],
-    },
-    Subject::Millstream { label: "millstream on uring", engine: &[("runtime", "\"uring\"")] },
-    Subject::Millstream {
-        label: "millstream on uring, spinning",
-        engine: &[("runtime", "\"uring\""), ("spin_before_sleep_us", "1000000")],
-    },
+    ours("millstream", &[RUNTIME_GLOMMIO, CORE]),
+    ours("millstream, spinning", &[RUNTIME_GLOMMIO, CORE, SPIN]),
+    ours("millstream on uring", &[RUNTIME_URING, CORE]),
+    ours("millstream on uring, spinning", &[RUNTIME_URING, CORE, SPIN]),
 ];
+const RUNTIME_GLOMMIO: (&str, &str) = ("runtime", "\"glommio\"");
+const RUNTIME_URING: (&str, &str) = ("runtime", "\"uring\"");
+const CORE: (&str, &str) = ("worker_cores", "[1]");
+const SPIN: (&str, &str) = ("spin_before_sleep_us", "1000000");
+const READER_CORE: usize = 1;
+
+const fn ours(label: &'static str, engine: &'static [(&'static str, &'static str)]) -> Subject {
+    Subject::Millstream { label, engine }
+}
+
 const RATES: [u64; 3] = [1_000, 10_000, 50_000];
-const SECONDS: [u64; 2] = [3, 8];
+const SECONDS: [u64; 2] = [2, 8];
 
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let oltp = workload("oltp");
@@ -42,6 +46,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
         let plan = Plan {
             rows: count,
             transactions: count,
+            reader_core: Some(READER_CORE),
+            sink_core: Some(REPLAY_CORE),
             ..Plan::of(&recording, Pace::Some { per_second: rate as f64, transactions: count })
         };
         in_turn(

@@ -11,12 +11,20 @@ pub const ONE_CORE: Subject = Subject::Millstream { label: "millstream, 1 core",
 pub const TWO_CORES: Subject =
     Subject::Millstream { label: "millstream, 2 cores", engine: &[("source_core", "0"), ("worker_cores", "[1]")] };
 
+const ON_URING: Subject = Subject::Millstream {
+    label: "millstream on uring, 1 core",
+    engine: &[("runtime", "\"uring\""), ("worker_cores", "[1]")],
+};
+const OURS: [Subject; 3] = [ONE_CORE, TWO_CORES, ON_URING];
+
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let workloads: [&'static Workload; 2] = [workload("oltp"), workload("bulk")];
     let studio = Studio::open(settings.size, &workloads)?;
     let mut report = Report::new("throughput");
     report.note("rates of the second half of the recording, so that every subject is warm; cores used: processor time of all its processes, client included");
-    let mut subjects = vec![Subject::Bare, ONE_CORE, TWO_CORES, Subject::MysqlAsync];
+    let mut subjects = vec![Subject::Bare];
+    subjects.extend(OURS);
+    subjects.push(Subject::MysqlAsync);
     subjects.extend(peers(settings, &mut report));
     let mut collector = Collector::default();
     for workload in workloads {
@@ -35,10 +43,10 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     report.rows = collector.rows();
     for workload in workloads {
         let [rate, per_core] = metrics(workload).map(|(metric, _)| metric);
-        for ours in [&ONE_CORE, &TWO_CORES] {
+        for ours in &OURS {
             let label = ours.label();
             report.divide(&format!("{}: {label} over the floor", workload.name), &rate, label, Subject::Bare.label());
-            for subject in &subjects[3..] {
+            for subject in &subjects[1 + OURS.len()..] {
                 let name = format!("{}: {label} over {}, per core used", workload.name, subject.label());
                 report.divide(&name, &per_core, label, subject.label());
             }
