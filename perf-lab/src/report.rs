@@ -18,12 +18,18 @@ pub struct Row {
     pub median: f64,
     pub min: f64,
     pub max: f64,
+    /// In the order of the runs.
+    #[serde(skip)]
+    values: Vec<f64>,
 }
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Ratio {
     pub name: String,
     pub value: f64,
+    /// Of single runs; both the value where there is only one.
+    pub min: f64,
+    pub max: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,7 +64,7 @@ impl Report {
 
     pub fn ratio(&mut self, name: impl Into<String>, value: Option<f64>) {
         if let Some(value) = value.filter(|value| value.is_finite()) {
-            self.ratios.push(Ratio { name: name.into(), value });
+            self.ratios.push(Ratio { name: name.into(), value, min: value, max: value });
         }
     }
 
@@ -67,10 +73,19 @@ impl Report {
         self.rows.iter().find(|row| row.subject == subject && row.metric == metric).map(|row| row.median)
     }
 
-    /// `over`'s figure as a multiple of `under`'s.
+    /// `over`'s figure as a multiple of `under`'s: the median over the runs, each with its neighbour in time, since the
+    /// speed of a machine that is shared changes between them (by a factor of two, for seconds, where this was written).
     pub fn divide(&mut self, name: &str, metric: &str, over: &str, under: &str) {
-        let value = self.median(over, metric).zip(self.median(under, metric)).map(|(over, under)| over / under);
-        self.ratio(name, value);
+        let find = |subject: &str| self.rows.iter().find(|row| row.subject == subject && row.metric == metric);
+        let (Some(over), Some(under)) = (find(over), find(under)) else { return };
+        if over.values.len() != under.values.len() {
+            let value = over.median / under.median;
+            return self.ratio(name, Some(value));
+        }
+        let ratios: Vec<f64> = over.values.iter().zip(&under.values).map(|(over, under)| over / under).collect();
+        if let Some(Spread { median, min, max }) = Spread::of(&ratios) {
+            self.ratios.push(Ratio { name: name.to_owned(), value: median, min, max });
+        }
     }
 
     pub fn print(&self) {
@@ -92,7 +107,11 @@ impl Report {
             );
         }
         for ratio in &self.ratios {
-            println!("  {} = {}", ratio.name, shown(ratio.value));
+            let [value, min, max] = [ratio.value, ratio.min, ratio.max].map(shown);
+            match min == max {
+                true => println!("  {} = {value}", ratio.name),
+                false => println!("  {} = {value} ({min} to {max})", ratio.name),
+            }
         }
         for note in &self.notes {
             println!("  note: {note}");
@@ -151,7 +170,8 @@ impl Collector {
             let spread = Spread::of(values)?;
             let (metric, unit) = self.metrics.get(*metric)?.clone();
             let subject = self.subjects.get(*subject)?.clone();
-            Some(Row { subject, metric, unit, median: spread.median, min: spread.min, max: spread.max })
+            let Spread { median, min, max } = spread;
+            Some(Row { subject, metric, unit, median, min, max, values: values.clone() })
         });
         rows.collect()
     }
@@ -183,10 +203,16 @@ mod tests {
             collector.add("a", "rows", "1/s", value);
         }
         collector.add("b", "rows", "1/s", 4.0);
+        // A machine that is slower for the second run, is so for both.
+        for (fast, slow) in [(10.0, 5.0), (4.0, 2.0), (12.0, 6.0)] {
+            collector.add("fast", "speed", "1/s", fast);
+            collector.add("slow", "speed", "1/s", slow);
+        }
         let mut report = Report::new("test");
         report.rows = collector.rows();
         assert_eq!((report.median("a", "rows"), report.median("b", "rows")), (Some(2.0), Some(4.0)));
         report.divide("b over a", "rows", "b", "a");
-        assert_eq!(report.ratios[0].value, 2.0);
+        report.divide("fast over slow", "speed", "fast", "slow");
+        assert_eq!(report.ratios.iter().map(|ratio| ratio.value).collect::<Vec<_>>(), [2.0, 2.0]);
     }
 }
