@@ -203,17 +203,25 @@ struct Seen {
     gtids: BTreeSet<String>,
     sequence: u64,
     rows_events: u64,
+    /// Of a transaction whose end has not come yet.
+    open_events: u64,
 }
 
 impl Seen {
     fn add(&mut self, batch: &SourceBatch) {
         for part in &batch.transactions {
+            let events = u64::from(part.events.end - part.events.start);
+            // What begins anew, after a lost connection, comes again whole.
+            self.open_events = if part.begin { events } else { self.open_events + events };
+            if part.end == PartEnd::Open {
+                continue;
+            }
             assert_eq!(part.end, PartEnd::Commit);
             let gtid = part.gtid.expect("a GTID").to_string();
             assert!(self.gtids.insert(gtid.clone()), "{gtid} came twice");
             assert_eq!(part.sequence, self.sequence + 1, "{gtid}");
             self.sequence = part.sequence;
-            self.rows_events += u64::from(part.events.end - part.events.start);
+            self.rows_events += std::mem::take(&mut self.open_events);
         }
     }
 
