@@ -6,6 +6,7 @@ use millstream_codec::mysql::rows::RowsEvent;
 use millstream_codec::mysql::schema::TableSchema;
 use millstream_codec::mysql::server::ServerKind;
 use millstream_codec::mysql::table_map::TableMap;
+use millstream_codec::mysql::value::buffer::TextBuffer;
 use millstream_codec::wire::encode::{RowProgram, RowsEncoder};
 use millstream_codec::wire::layout::{Field, FieldKind, Layout, LayoutRequest, Slot, field_kind_of, slot_of};
 
@@ -46,7 +47,7 @@ pub fn layout_of(schema: &TableSchema) -> Layout {
 pub struct Encoding {
     program: RowProgram,
     encoder: RowsEncoder,
-    out: Vec<u8>,
+    out: TextBuffer,
 }
 
 impl Encoding {
@@ -54,7 +55,7 @@ impl Encoding {
         let map = TableMap::parse(&rows.table_map[HEADER_BYTES..], ServerKind::Mysql).expect("a TABLE_MAP");
         let schema = map.schema().expect("full metadata");
         let program = RowProgram::compile(&layout_of(&schema), &schema, &map.formats).expect("a program");
-        Self { program, encoder: RowsEncoder::new(), out: Vec::with_capacity(BATCH_BYTES * 2) }
+        Self { program, encoder: RowsEncoder::new(), out: TextBuffer::default() }
     }
 
     /// All events; `sealed` sees the bytes before they are dropped. Returns rows and bytes.

@@ -154,3 +154,15 @@ pub fn transactions(count: usize) -> Log {
     }
     log
 }
+
+/// Transactions of one row of a table like sysbench's, as a busy shop's log has them.
+pub fn single_rows(count: usize) -> Log {
+    let rows = tables::sysbench(count);
+    let mut log = Log::new();
+    for index in 0..count {
+        log.begin();
+        log.rows(&rows, index..index + 1);
+        log.commit();
+    }
+    log
+}

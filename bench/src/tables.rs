@@ -38,6 +38,32 @@ fn random<const BYTES: usize>(numbers: &mut Numbers, row: &mut Vec<u8>) {
     row.extend_from_slice(&numbers.draw().to_le_bytes()[..BYTES]);
 }
 
+/// (id BIGINT, k INT, c CHAR(120), pad CHAR(60)), each row in an event of its own.
+pub fn sysbench(row_count: usize) -> Rows {
+    fn digits(numbers: &mut Numbers, count: usize, row: &mut Vec<u8>) {
+        row.extend((0..count).map(|index| if index % 12 == 11 { b'-' } else { b'0' + numbers.between(0, 10) as u8 }));
+    }
+    let columns = vec![
+        Column::number("id", 8, &[], false),
+        Column::number("k", 3, &[], false),
+        // 480 bytes, which take two more bits than the low byte has, and a prefix of two bytes.
+        Column::text("c", 254, &[254 ^ 0x10, 224]),
+        Column::text("pad", 254, &[254, 240]),
+    ];
+    let mut numbers = Numbers::new(13);
+    let images = (1..=row_count as u64).map(|id| {
+        let mut row = vec![0];
+        row.extend_from_slice(&id.to_le_bytes());
+        random::<4>(&mut numbers, &mut row);
+        row.extend_from_slice(&119_u16.to_le_bytes());
+        digits(&mut numbers, 119, &mut row);
+        row.push(59);
+        digits(&mut numbers, 59, &mut row);
+        row
+    });
+    Rows::one_by_one(TABLE_ID, DATABASE, "sysbench", columns, images)
+}
+
 /// TINYINT to BIGINT, signed and unsigned.
 pub fn integers(row_count: usize) -> Rows {
     let both = |name: &str, type_code, write: Write| {

@@ -2,6 +2,7 @@
 //!
 //! This crate never opens a socket or a file, and never asks for the time.
 
+pub mod chunks;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 /// Without the feature: only what clients keep positions with.

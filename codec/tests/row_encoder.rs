@@ -15,6 +15,7 @@ use millstream_codec::mysql::rows::{RowOperation, RowsEvent};
 use millstream_codec::mysql::schema::{ColumnFormat, ColumnSchema, ColumnType, TableSchema};
 use millstream_codec::mysql::server::ServerKind;
 use millstream_codec::mysql::value::ValueError;
+use millstream_codec::mysql::value::buffer::TextBuffer;
 use millstream_codec::wire::encode::{
     CellState, EncodeError, EncodedCell, EncodedRows, Image, Op, RowProgram, RowsEncoder,
 };
@@ -66,10 +67,10 @@ impl Table {
     }
 
     fn encode(&self, event: &RowsEvent<'_>, bytes_max: usize) -> (Vec<u8>, Result<Vec<EncodedRows>, EncodeError>) {
-        let (mut out, mut pieces) = (Vec::new(), Vec::new());
+        let (mut out, mut pieces) = (TextBuffer::default(), Vec::new());
         let program = self.compile().unwrap();
         let result = RowsEncoder::new().encode(&program, event, &mut out, bytes_max, |piece| pieces.push(piece));
-        (out, result.map(|_| pieces))
+        (out.into_vec(), result.map(|_| pieces))
     }
 }
 
@@ -187,7 +188,7 @@ fn pieces_stay_below_their_bound_unless_one_row_is_larger() {
 fn the_buffer_keeps_what_is_in_it() {
     let table = Table::plain(&[]);
     let program = table.compile().unwrap();
-    let mut out = vec![9; 13];
+    let mut out = TextBuffer::over(vec![9; 13], 0);
     let good = event(RowOperation::Insert, &[], &[0x1f], ROW);
     let mut encoder = RowsEncoder::new();
     let mut pieces = Vec::new();
@@ -307,7 +308,7 @@ fn output_is_bounded() {
     let bitmap = [0xff; 125];
     let event = RowsEvent { column_count: 1000, ..event(RowOperation::Insert, &[], &bitmap, &rows) };
     let program = table.compile().unwrap();
-    let (mut out, mut pieces) = (Vec::new(), 0);
+    let (mut out, mut pieces) = (TextBuffer::default(), 0);
     let result =
         RowsEncoder::new().with_output_bytes_max(200_000).encode(&program, &event, &mut out, 50_000, |_| pieces += 1);
     let expected = EncodeError::EventTooLarge { table: "shop.t".into(), rows_bytes: rows.len(), bytes_max: 200_000 };
@@ -463,7 +464,7 @@ fn changed_bytes_do_not_panic() {
                         changed.truncate(changed.len() - random(2) * random(9).min(changed.len()));
                         let rows = RowsEvent { rows: &changed, ..rows };
                         let mut encoder = RowsEncoder::new();
-                        let mut out = Vec::new();
+                        let mut out = TextBuffer::default();
                         match encoder.encode(program, &rows, &mut out, 1 << 20, |_| {}) {
                             Ok(_) => {
                                 read_back(layout, program, &mut encoder, &rows, 4096);

@@ -61,9 +61,6 @@ pub const BATCH_EVENTS_MAX: usize = 1 << 21;
 /// less, that counts.
 pub const BATCH_SOURCE_BYTES: usize = 1 << 20;
 
-/// Files are decoded in chunks of about this size: a quarter of a usual L2 cache, as the live stream's.
-pub const FILE_CHUNK_BYTES: usize = 256 << 10;
-
 const _: () = assert!(PAYLOAD_PIECE_BYTES < HOLD_BYTES_MAX_DEFAULT);
 const _: () = assert!(XA_KEPT_BYTES_MAX <= HOLD_BYTES_MAX_DEFAULT);
 
@@ -75,6 +72,10 @@ pub const PIECE_BYTES_MAX: usize = 4 << 20;
 /// A transaction goes on in another message when the one that is built has this size, or eight times the batch's target
 /// where that is less: however large it is, its messages are small. At least the target, where that is more.
 pub const FRAGMENT_BYTES_MAX: usize = 1 << 20;
+/// Slabs of encoded rows that a shard keeps to be used again, and the largest: a batch of `BATCH_SOURCE_BYTES` makes
+/// some 3 MiB, most make less than one. With several cores some are on their way at a time.
+pub const SLABS_KEPT_MAX: usize = 4;
+pub const SLAB_BYTES_KEPT_MAX: usize = 4 << 20;
 /// Sealed batches share allocations of this size.
 pub const BATCH_CHUNK_BYTES: usize = 256 << 10;
 /// Default of `batch_bytes_target`: a batch is sent when it has this size, or when no further input is at hand.
@@ -149,6 +150,7 @@ pub const REOPEN_MS: u64 = 200;
 pub const HALTED_RETRY_MS: u64 = 5_000;
 
 const _: () = assert!(PIECE_BYTES_MAX + FRAGMENT_BYTES_MAX < 8 << 20);
+const _: () = assert!(3 * BATCH_SOURCE_BYTES <= SLAB_BYTES_KEPT_MAX);
 const _: () = assert!(BATCH_BYTES_TARGET_DEFAULT <= FRAGMENT_BYTES_MAX);
 const _: () = assert!(BATCH_SOURCE_BYTES <= HOLD_BYTES_MAX_DEFAULT);
 const _: () = assert!(CATCHUP_LOG_BYTES_MAX < VIEW_LOG_BYTES_MAX_DEFAULT);

@@ -12,6 +12,7 @@ use millstream_core::engine::interest::{InterestSet, ViewId, ViewInterest};
 use millstream_core::engine::ring::{RingReceiver, RingSender, ring};
 use millstream_core::engine::shard::{Shard, ShardOutput};
 use millstream_core::engine::shared::Destination;
+use millstream_core::engine::slab::Slab;
 use millstream_core::engine::subscription::Subscription;
 use millstream_core::engine::table::TableVersion;
 use millstream_core::filter::{ColumnSpec, Filter, FilterSpec};
@@ -63,7 +64,7 @@ fn transactions(size: Size) -> usize {
     }
 }
 
-fn filter(include: &str) -> Arc<Filter> {
+pub(super) fn filter(include: &str) -> Arc<Filter> {
     let spec = FilterSpec { include: vec![include.to_owned()], ..FilterSpec::default() };
     Arc::new(Filter::compile(&spec).expect("a filter"))
 }
@@ -250,8 +251,12 @@ impl Stage for Encode {
     }
 }
 
-/// A batch before these with nothing in it: views start with the first that was routed for them.
-fn nothing(outputs: &[ShardOutput]) -> ShardOutput {
+fn interest_of(outputs: &[ShardOutput]) -> Arc<InterestSet> {
+    outputs.first().expect("a batch").batch.interest.clone()
+}
+
+/// A batch before those of this interest with nothing in it: views start with the first that was routed for them.
+pub(super) fn nothing(interest: Arc<InterestSet>) -> ShardOutput {
     let batch = SourceBatch {
         number: 0,
         chunks: Vec::new(),
@@ -259,11 +264,11 @@ fn nothing(outputs: &[ShardOutput]) -> ShardOutput {
         events: Vec::new(),
         transactions: Vec::new(),
         tail: Arc::new(start()),
-        interest: outputs.first().expect("a batch").batch.interest.clone(),
+        interest,
         received_us: 1,
         source_time_us: 1,
     };
-    ShardOutput { batch: Arc::new(batch), slab: Vec::new(), pieces: Vec::new(), failures: Vec::new(), rows: 0 }
+    ShardOutput { batch: Arc::new(batch), slab: Slab::default(), pieces: Vec::new(), failures: Vec::new(), rows: 0 }
 }
 
 const LIMITS: HubLimits = HubLimits {
@@ -275,7 +280,7 @@ const LIMITS: HubLimits = HubLimits {
 };
 
 /// Encoded once, put into each view, handed to each subscription, acknowledged by each.
-struct FanOut {
+pub(super) struct FanOut {
     filters: Vec<Arc<Filter>>,
     tables: Arc<Mutex<Tables>>,
     outputs: Vec<ShardOutput>,
@@ -294,7 +299,7 @@ impl FanOut {
     }
 
     /// Views are numbered alike each time, so that what is encoded suits every hub.
-    fn hub(filters: &[Arc<Filter>], tables: &Arc<Mutex<Tables>>) -> Hub {
+    pub(super) fn hub(filters: &[Arc<Filter>], tables: &Arc<Mutex<Tables>>) -> Hub {
         let mut hub = Hub::new(destination(tables), LIMITS);
         for (id, filter) in filters.iter().enumerate() {
             let id = id as u64;
@@ -317,7 +322,7 @@ impl Stage for FanOut {
     fn prepare(&mut self) {
         self.hub = Self::hub(&self.filters, &self.tables);
         // Those who wait for the live stream join it.
-        self.hub.live_batch(&[&nothing(&self.outputs)], 1);
+        self.hub.live_batch(&[&nothing(interest_of(&self.outputs))], 1);
         self.hub.seal(1);
         self.hub.take_effects();
     }
@@ -415,7 +420,7 @@ impl Stage for Ack {
         };
         self.home.receive(self.connection, ClientMessage::Subscribe(Box::new(subscribe)), now_us);
         self.home.live_started(0, Arc::new(start()), 0);
-        self.home.live_batch(0, &[&nothing(&self.outputs)], true, now_us);
+        self.home.live_batch(0, &[&nothing(interest_of(&self.outputs))], true, now_us);
         self.take_effects();
         self.save();
         for output in &self.outputs {

@@ -3,6 +3,7 @@
 
 mod encode;
 mod engine;
+mod path;
 mod receive;
 
 use crate::digest;
@@ -61,7 +62,7 @@ impl Entry {
 
 /// All of them, in the order of a row's life.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
-    receive::ENTRIES.iter().chain(encode::ENTRIES).chain(engine::ENTRIES)
+    receive::ENTRIES.iter().chain(encode::ENTRIES).chain(engine::ENTRIES).chain(path::ENTRIES)
 }
 
 pub fn by_name(name: &str) -> Option<&'static Entry> {

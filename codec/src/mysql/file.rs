@@ -2,13 +2,24 @@
 //!
 //! The caller reads the file and feeds what it has; this side never touches one.
 
+use std::ops::Range;
+
+use bytes::{Buf, Bytes, BytesMut};
+
 use super::error::EventError;
 use super::event::{EventHeader, EventType, HEADER_BYTES};
+use crate::chunks::SpentChunks;
 
 /// What every binlog file begins with.
 pub const MAGIC: [u8; 4] = [0xfe, b'b', b'i', b'n'];
 /// An encrypted file of MySQL (`binlog_encryption`).
 pub const ENCRYPTED_MAGIC: [u8; 4] = [0xfd, b'b', b'i', b'n'];
+
+/// Chunks that are kept to be used again: few, since one who reads files has done with the last events before he feeds
+/// more; and none that a large event has made large.
+const SPENT_CHUNKS_MAX: usize = 2;
+const SPENT_CHUNK_BYTES_MAX: usize = 1 << 20;
+const CHUNK_UNIT_BYTES: usize = 64 << 10;
 
 /// What is wrong with a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +46,10 @@ pub struct FileEvent<'a> {
 #[derive(Debug)]
 pub struct BinlogFileReader {
     event_bytes_max: usize,
-    buffer: Vec<u8>,
+    buffer: BytesMut,
+    /// What its memory was taken for.
+    buffer_bytes: usize,
+    spent: SpentChunks,
     /// Bytes of `buffer` that are used up.
     used: usize,
     /// Offset in the file of `buffer[used]`.
@@ -46,7 +60,16 @@ pub struct BinlogFileReader {
 
 impl BinlogFileReader {
     pub fn new(event_bytes_max: usize) -> Self {
-        Self { event_bytes_max, buffer: Vec::new(), used: 0, offset: 0, magic_seen: false, encrypted: false }
+        Self {
+            event_bytes_max,
+            buffer: BytesMut::new(),
+            buffer_bytes: 0,
+            spent: SpentChunks::new(SPENT_CHUNKS_MAX, SPENT_CHUNK_BYTES_MAX),
+            used: 0,
+            offset: 0,
+            magic_seen: false,
+            encrypted: false,
+        }
     }
 
     /// For a file that is read from an event's offset on, without its magic.
@@ -61,9 +84,47 @@ impl BinlogFileReader {
 
     /// More of the file.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.buffer.drain(..self.used);
+        self.buffer.advance(self.used);
         self.used = 0;
+        let length = self.buffer.len();
+        if self.buffer.capacity() - length < bytes.len() {
+            // Doubling keeps the copying of a large event linear; whole units fit chunks that were used before.
+            let wanted = (length + bytes.len().max(length)).next_multiple_of(CHUNK_UNIT_BYTES);
+            let mut fresh = self.spent.take(wanted);
+            fresh.extend_from_slice(&self.buffer);
+            let spent = std::mem::replace(&mut self.buffer, fresh);
+            self.spent.give_back(spent, self.buffer_bytes);
+            self.buffer_bytes = wanted;
+        }
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// All whole events that are there, without a copy, and where in them each one lies; `None` when more must be fed.
+    ///
+    /// # Errors
+    /// [`FileError`] of the first event here; those before it have been handed out.
+    pub fn next_events(&mut self, ranges: &mut Vec<Range<usize>>) -> Result<Option<Bytes>, FileError> {
+        ranges.clear();
+        let mut start = None;
+        let error = loop {
+            match self.pass_event() {
+                Ok(Some(range)) => {
+                    let start = *start.get_or_insert(range.start);
+                    ranges.push(range.start - start..range.end - start);
+                }
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        match (start, error) {
+            (None, None) => Ok(None),
+            (None, Some(error)) => Err(error),
+            (Some(start), _) => {
+                let used = std::mem::take(&mut self.used);
+                self.buffer.advance(start);
+                Ok(Some(self.buffer.split_to(used - start).freeze()))
+            }
+        }
     }
 
     /// The next whole event; `None` when more must be fed.
@@ -71,6 +132,13 @@ impl BinlogFileReader {
     /// # Errors
     /// [`FileError`]; the file cannot be read on.
     pub fn next_event(&mut self) -> Result<Option<FileEvent<'_>>, FileError> {
+        let Some(range) = self.pass_event()? else { return Ok(None) };
+        let offset = self.offset - range.len() as u64;
+        Ok(self.buffer.get(range).map(|bytes| FileEvent { offset, bytes }))
+    }
+
+    /// Where in the buffer the next whole event lies; it counts as used.
+    fn pass_event(&mut self) -> Result<Option<Range<usize>>, FileError> {
         if !self.magic_seen && !self.read_magic()? {
             return Ok(None);
         }
@@ -96,7 +164,7 @@ impl BinlogFileReader {
         self.used += size;
         self.offset += size as u64;
         self.encrypted = header.type_code == EventType::START_ENCRYPTION;
-        Ok(self.buffer.get(start..start + size).map(|bytes| FileEvent { offset, bytes }))
+        Ok(Some(start..start + size))
     }
 
     fn read_magic(&mut self) -> Result<bool, FileError> {

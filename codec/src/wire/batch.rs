@@ -14,6 +14,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::chunks::SpentChunks;
+
 use super::encoded::{CellState, EncodedCell, EncodedRows, Image, ListRef, Op};
 
 /// How a transaction, or a part of it, begins.
@@ -136,6 +138,10 @@ struct PendingCell {
 
 /// What is taken from the allocator at a time: half of what an L2 cache holds, and small beside any log of batches.
 pub const CHUNK_BYTES: usize = 256 << 10;
+/// Chunks that a builder keeps to be used again once their messages are sent, and the largest, in chunks: messages that
+/// grew beyond that are rare.
+const SPENT_CHUNKS_MAX: usize = 8;
+const SPENT_CHUNK_SIZES_MAX: usize = 8;
 
 /// Collects transactions and makes a message of them. Reused: after `seal` it is empty again.
 ///
@@ -146,6 +152,9 @@ pub struct BatchBuilder {
     /// Frame header, root pointer, and what has been copied in.
     buffer: BytesMut,
     chunk_bytes: usize,
+    /// What the buffer's memory was taken for.
+    buffer_bytes: usize,
+    spent: SpentChunks,
     fragments: Vec<PendingFragment>,
     changes: Vec<PendingChange>,
     cells: Vec<PendingCell>,
@@ -164,9 +173,12 @@ impl Default for BatchBuilder {
 impl BatchBuilder {
     /// `chunk_bytes`: how much memory is taken from the allocator at a time; messages that fit share a chunk.
     pub fn new(chunk_bytes: usize) -> Self {
+        let chunk_bytes = chunk_bytes.max(1024);
         let mut builder = Self {
             buffer: BytesMut::new(),
-            chunk_bytes: chunk_bytes.max(1024),
+            chunk_bytes,
+            buffer_bytes: 0,
+            spent: SpentChunks::new(SPENT_CHUNKS_MAX, chunk_bytes * SPENT_CHUNK_SIZES_MAX),
             fragments: Vec::new(),
             changes: Vec::new(),
             cells: Vec::new(),
@@ -331,9 +343,18 @@ impl BatchBuilder {
         let total = self.len_bytes() + bytes;
         assert!(total / WORD <= SEGMENT_WORDS_MAX, "a message of {total} bytes: batches are sealed long before 4 GiB");
         if self.buffer.capacity() - self.buffer.len() < bytes {
-            let wanted = bytes.max(self.chunk_bytes).max(self.buffer.len());
-            self.buffer.reserve(wanted);
+            self.begin_chunk(bytes);
         }
+    }
+
+    #[cold]
+    fn begin_chunk(&mut self, bytes: usize) {
+        let wanted = self.buffer.len() + bytes.max(self.chunk_bytes).max(self.buffer.len());
+        let mut fresh = self.spent.take(wanted);
+        fresh.extend_from_slice(&self.buffer);
+        let spent = std::mem::replace(&mut self.buffer, fresh);
+        self.spent.give_back(spent, self.buffer_bytes);
+        self.buffer_bytes = wanted;
     }
 
     /// The word that the next pushed bytes will begin at.

@@ -12,6 +12,7 @@ use millstream_codec::mysql::rows::RowsEvent;
 use millstream_codec::mysql::schema::{ColumnFormat, ColumnType, TableSchema};
 use millstream_codec::mysql::server::ServerKind;
 use millstream_codec::mysql::table_map::TableMap;
+use millstream_codec::mysql::value::buffer::TextBuffer;
 use millstream_codec::wire::batch::{BatchBuilder, FragmentEnd, FragmentHead, RowsHead};
 use millstream_codec::wire::encode::{EncodeError, EncodedRows, RowProgram, RowsEncoder};
 use millstream_codec::wire::encoded::Op;
@@ -100,7 +101,7 @@ pub fn read_back(
     rows: &RowsEvent<'_>,
     piece_bytes_max: usize,
 ) -> Vec<Row> {
-    let mut slab = b"a slab that is not empty".to_vec();
+    let mut slab = TextBuffer::over(b"a slab that is not empty".to_vec(), 0);
     let mut pieces: Vec<EncodedRows> = Vec::new();
     let count = encoder.encode(program, rows, &mut slab, piece_bytes_max, |piece| pieces.push(piece)).unwrap();
     assert_eq!(count, pieces.iter().map(|piece| piece.count).sum::<u32>());

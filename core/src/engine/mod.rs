@@ -9,6 +9,7 @@ pub mod questions;
 pub mod ring;
 pub mod shard;
 pub mod shared;
+pub mod slab;
 pub mod subscription;
 pub mod table;
 pub mod view;

@@ -12,6 +12,7 @@ use millstream_codec::wire::encode::{EncodedRows, RowsEncoder};
 use crate::engine::batch::{PartEnd, RowEvent, Sequence, SourceBatch};
 use crate::engine::interest::TableInterest;
 use crate::engine::shared::lock;
+use crate::engine::slab::{Slab, SlabPool};
 use crate::engine::table::TableVersion;
 use crate::id_map::IdMap;
 use crate::limits::{PIECE_BYTES_MAX, TABLE_PLANS_MAX};
@@ -52,7 +53,7 @@ pub struct DecodeFailure {
 #[derive(Debug)]
 pub struct ShardOutput {
     pub batch: Arc<SourceBatch>,
-    pub slab: Vec<u8>,
+    pub slab: Slab,
     /// In the order of the binlog.
     pub pieces: Vec<Piece>,
     pub failures: Vec<DecodeFailure>,
@@ -83,7 +84,7 @@ pub struct Shard {
     plans_version: Option<u64>,
     /// Table versions (by id) whose rows could not be decoded.
     quarantined: Vec<u32>,
-    slab_bytes_hint: usize,
+    slabs: SlabPool,
 }
 
 impl Shard {
@@ -100,7 +101,7 @@ impl Shard {
             plans: IdMap::default(),
             plans_version: None,
             quarantined: Vec::new(),
-            slab_bytes_hint: 0,
+            slabs: SlabPool::default(),
         }
     }
 
@@ -110,7 +111,7 @@ impl Shard {
             self.plans_version = Some(batch.interest.version);
         }
         let mut output = ShardOutput {
-            slab: Vec::with_capacity(self.slab_bytes_hint),
+            slab: self.slabs.take(),
             pieces: Vec::new(),
             failures: Vec::new(),
             rows: 0,
@@ -135,7 +136,6 @@ impl Shard {
                 self.forget_counts();
             }
         }
-        self.slab_bytes_hint = (self.slab_bytes_hint * 3 / 4).max(output.slab.len());
         output
     }
 
@@ -164,7 +164,7 @@ impl Shard {
             let (pieces, plan) = (&mut output.pieces, &plan);
             let encoded = RowsEvent::parse(event.type_code, body).map_err(|error| error.to_string()).and_then(|rows| {
                 self.encoder
-                    .encode(&version.program, &rows, &mut output.slab, PIECE_BYTES_MAX, |rows| {
+                    .encode(&version.program, &rows, output.slab.buffer(), PIECE_BYTES_MAX, |rows| {
                         let first_row = counted.wrapping_add(rows.first_row_in_event);
                         pieces.push(Piece { event: index, plan: plan.clone(), projection, first_row, rows });
                     })
@@ -174,7 +174,7 @@ impl Shard {
                 Ok(count) => rows_of_event = count,
                 Err(reason) => {
                     output.pieces.truncate(pieces_before);
-                    output.slab.truncate(slab_before);
+                    output.slab.buffer().truncate(slab_before);
                     self.quarantined.push(table.id);
                     let sequence = self.sequence;
                     output.failures.push(DecodeFailure {

@@ -6,11 +6,9 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use bytes::BytesMut;
 use millstream_codec::mysql::file::{BinlogFileReader, FileError};
 
 use crate::engine::interest::InterestSet;
-use crate::limits::FILE_CHUNK_BYTES;
 use crate::position::OpenXa;
 use crate::source::error::SourceError;
 use crate::source::tracker::{Need, Tracker, TrackerConfig, TrackerOutput};
@@ -42,6 +40,7 @@ pub struct FileDecode {
     name: String,
     reader: BinlogFileReader,
     reread: Option<BinlogFileReader>,
+    ranges: Vec<Range<usize>>,
 }
 
 impl FileDecode {
@@ -53,6 +52,7 @@ impl FileDecode {
             name: String::new(),
             reader: BinlogFileReader::new(event_bytes_max),
             reread: None,
+            ranges: Vec::new(),
         }
     }
 
@@ -69,9 +69,13 @@ impl FileDecode {
     /// Bytes that are no binlog; what came before them can still be polled.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         self.reader.feed(bytes);
-        let tracker = &mut self.tracker;
-        let cut = cut(&mut self.reader, bytes.len(), |chunk, ranges| tracker.events(chunk.freeze(), ranges, 0));
-        cut.map_err(|error| DecodeError::File { file: self.name.clone(), error })
+        loop {
+            match self.reader.next_events(&mut self.ranges) {
+                Ok(Some(chunk)) => self.tracker.events(chunk, &self.ranges, 0),
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(DecodeError::File { file: self.name.clone(), error }),
+            }
+        }
     }
 
     /// The file has ended.
@@ -117,9 +121,13 @@ impl FileDecode {
         let max = self.event_bytes_max;
         let reader = self.reread.get_or_insert_with(|| BinlogFileReader::starting_at(open.offset, max));
         reader.feed(bytes);
-        let tracker = &mut self.tracker;
-        let cut = cut(reader, bytes.len(), |chunk, ranges| tracker.provide_refetch(chunk.freeze(), ranges));
-        cut.map_err(|error| DecodeError::File { file: open.file.to_string(), error })
+        loop {
+            match reader.next_events(&mut self.ranges) {
+                Ok(Some(chunk)) => self.tracker.provide_refetch(chunk, &self.ranges),
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(DecodeError::File { file: open.file.to_string(), error }),
+            }
+        }
     }
 
     /// The file cannot be read again: the next poll fails.
@@ -136,35 +144,6 @@ impl FileDecode {
     pub fn tracker(&self) -> &Tracker {
         &self.tracker
     }
-}
-
-/// Whole events into chunks of their own.
-fn cut(
-    reader: &mut BinlogFileReader,
-    bytes_hint: usize,
-    mut take: impl FnMut(BytesMut, &[Range<usize>]),
-) -> Result<(), FileError> {
-    let mut chunk = BytesMut::with_capacity(bytes_hint.min(FILE_CHUNK_BYTES));
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    let result = loop {
-        match reader.next_event() {
-            Ok(Some(event)) => {
-                if !chunk.is_empty() && chunk.len() + event.bytes.len() > FILE_CHUNK_BYTES {
-                    take(std::mem::take(&mut chunk), &ranges);
-                    ranges.clear();
-                }
-                let start = chunk.len();
-                chunk.extend_from_slice(event.bytes);
-                ranges.push(start..chunk.len());
-            }
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
-        }
-    };
-    if !ranges.is_empty() {
-        take(chunk, &ranges);
-    }
-    result
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Bytes that texts are written to: a `Vec` whose spare part is initialised, so that a store of eight bytes may run
-//! ahead of the text's end and no store has to ask for capacity first.
+//! ahead of the text's end and no store has to ask for capacity first. Used again, it is not zeroed again.
+
+use std::ops::Deref;
 
 use super::digits::{U64_ROOM, write_u64};
 
@@ -29,6 +31,16 @@ impl TextBuffer {
     pub fn into_vec(mut self) -> Vec<u8> {
         self.bytes.truncate(self.length);
         self.bytes
+    }
+
+    /// Forgets what is written; the memory stays.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    /// Memory that it holds.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     #[inline(always)]
@@ -141,6 +153,14 @@ impl TextBuffer {
     }
 }
 
+impl Deref for TextBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.written()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +188,8 @@ mod tests {
         assert_eq!(buffer.written(), b"abc");
         buffer.truncate(1);
         assert_eq!((buffer.written(), buffer.written_from(1), buffer.written_from(5)), (&b"a"[..], &b""[..], &b""[..]));
+        buffer.clear();
+        buffer.extend(b"xy");
+        assert_eq!(&*buffer, b"xy", "what was there before does not show");
     }
 }

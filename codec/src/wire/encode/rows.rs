@@ -83,7 +83,7 @@ impl RowsEncoder {
         &mut self,
         program: &RowProgram,
         rows: &RowsEvent<'_>,
-        out: &mut Vec<u8>,
+        out: &mut TextBuffer,
         bytes_max: usize,
         mut piece: impl FnMut(EncodedRows),
     ) -> Result<u32, EncodeError> {
@@ -157,19 +157,17 @@ impl<'a> Pieces<'_, 'a> {
     ///
     /// # Errors
     /// Where the rows are damaged; `out` is as it was then.
-    pub fn next(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> Result<Option<EncodedRows>, EncodeError> {
+    pub fn next(&mut self, out: &mut TextBuffer, bytes_max: usize) -> Result<Option<EncodedRows>, EncodeError> {
         if self.rest.is_empty() && !self.rowless {
             return Ok(None);
         }
         let length_before = out.len();
-        // Text needs a little more room than its binary form. What is zeroed beyond that is written soon after.
-        let room = self.rest.len().min(bytes_max) + self.rest.len().min(bytes_max) / 4 + 256;
-        let mut heap = TextBuffer::over(std::mem::take(out), room);
-        let result = self.piece(&mut heap, bytes_max);
+        // Text needs a little more room than its binary form.
+        out.reserve(self.rest.len().min(bytes_max) + self.rest.len().min(bytes_max) / 4 + 256);
+        let result = self.piece(out, bytes_max);
         if result.is_err() {
-            heap.truncate(length_before);
+            out.truncate(length_before);
         }
-        *out = heap.into_vec();
         result.map(Some)
     }
 

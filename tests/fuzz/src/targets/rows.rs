@@ -14,6 +14,7 @@ use millstream_codec::mysql::rows::RowsEvent;
 use millstream_codec::mysql::schema::{ColumnFormat, ColumnSchema, ColumnType, TableSchema};
 use millstream_codec::mysql::server::ServerKind;
 use millstream_codec::mysql::table_map::{ColumnTypeCode as T, TableMap};
+use millstream_codec::mysql::value::buffer::TextBuffer;
 use millstream_codec::wire::batch::{BatchBuilder, FragmentEnd, FragmentHead, RowsHead};
 use millstream_codec::wire::encode::{EncodedRows, RowsEncoder};
 use millstream_codec::wire::frame::MessageFramer;
@@ -149,7 +150,7 @@ fn check_layout(layout: &Layout) {
 /// The rows, where all of them could be encoded and are not too many to be looked at.
 fn check_rows(version: &TableVersion, encoder: &mut RowsEncoder, rows: &RowsEvent<'_>) -> Option<Vec<rows_peer::Row>> {
     let (layout, program) = (&*version.layout, &version.program);
-    let mut slab = b"not empty".to_vec();
+    let mut slab = TextBuffer::over(b"not empty".to_vec(), 0);
     let mut pieces = Vec::new();
     let result = encoder.encode(program, rows, &mut slab, usize::MAX, |piece| pieces.push(piece));
     let encoded: u32 = pieces.iter().map(|piece| piece.count).sum();
@@ -159,7 +160,7 @@ fn check_rows(version: &TableVersion, encoder: &mut RowsEncoder, rows: &RowsEven
     let max = output_bytes_max(layout, rows, &version.formats, encoded);
     assert!(slab.len() <= max, "{} bytes of {} of rows; at most {max}", slab.len(), rows.rows.len());
 
-    let mut small_slab = Vec::new();
+    let mut small_slab = TextBuffer::default();
     let mut small_pieces = Vec::new();
     let small = encoder.encode(program, rows, &mut small_slab, SMALL_PIECE, |piece| small_pieces.push(piece));
     assert_eq!(small, result);
