@@ -363,7 +363,8 @@ fn statements_are_readable() {
                 EventData::Query(query) => {
                     let text = String::from_utf8(query.statement(EVENT_BYTES_MAX).unwrap().into_owned()).unwrap();
                     assert!(query.sql_mode.is_some() && query.charset() == Some("utf8mb4"), "{text}");
-                    assert_eq!((query.error_code, query.is_begin()), (0, text == "BEGIN"));
+                    let begins = QueryEvent::begins(event.header.type_code, event.body);
+                    assert_eq!((query.error_code, begins), (0, text == "BEGIN"));
                     statements.push(text);
                 }
                 EventData::XaPrepare(prepare) => prepared.push((prepare.one_phase, prepare.xid.to_string())),

@@ -70,6 +70,14 @@ fn compare(file_a: &str, offset_a: u64, file_b: &str, offset_b: u64) -> std::cmp
 }
 
 impl Position {
+    /// Moves to another place of the same binlog. Mostly it is of the same file, whose name then costs a compare.
+    pub fn stand_at(&mut self, place: &FilePosition) {
+        if !Arc::ptr_eq(&self.file, &place.file) {
+            self.file = place.file.clone();
+        }
+        self.offset = place.offset;
+    }
+
     /// As the protocol and cursor files tell it.
     pub fn to_wire(&self) -> WirePosition {
         WirePosition {

@@ -147,7 +147,14 @@ impl History {
             received_us: 1,
             source_time_us: 1,
         };
-        ShardOutput { batch: Arc::new(batch), slab: Slab::default(), pieces: Vec::new(), failures: Vec::new(), rows: 0 }
+        ShardOutput {
+            batch: Arc::new(batch),
+            slab: Slab::default(),
+            plans: Vec::new(),
+            pieces: Vec::new(),
+            failures: Vec::new(),
+            rows: 0,
+        }
     }
 }
 

@@ -268,7 +268,14 @@ pub(super) fn nothing(interest: Arc<InterestSet>) -> ShardOutput {
         received_us: 1,
         source_time_us: 1,
     };
-    ShardOutput { batch: Arc::new(batch), slab: Slab::default(), pieces: Vec::new(), failures: Vec::new(), rows: 0 }
+    ShardOutput {
+        batch: Arc::new(batch),
+        slab: Slab::default(),
+        plans: Vec::new(),
+        pieces: Vec::new(),
+        failures: Vec::new(),
+        rows: 0,
+    }
 }
 
 const LIMITS: HubLimits = HubLimits {

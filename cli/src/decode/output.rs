@@ -10,7 +10,7 @@ use millstream_codec::mysql::position::BinlogPosition;
 use millstream_codec::wire::batch::{BatchBuilder, FragmentEnd, FragmentHead, RowsHead};
 use millstream_codec::wire::json::{DdlLine, LineContext};
 use millstream_codec::wire::read::RowsReader;
-use millstream_core::engine::batch::{PartEnd, SourceBatch, TransactionPart};
+use millstream_core::engine::batch::{PartEnd, TransactionPart};
 use millstream_core::engine::shard::{Piece, ShardOutput};
 use millstream_core::filter::Filter;
 use millstream_core::limits::BATCH_CHUNK_BYTES;
@@ -96,20 +96,19 @@ impl Output {
             let count = wanted.iter().take_while(is_of_part).count();
             let (pieces, rest) = wanted.split_at_checked(count).unwrap_or((&[], &[]));
             wanted = rest;
-            self.part(batch, part, pieces, &output.slab)?;
+            self.part(output, part, pieces)?;
         }
         Ok(())
     }
 
     fn part(
         &mut self,
-        batch: &SourceBatch,
+        output: &ShardOutput,
         part: &TransactionPart,
         pieces: &[&Piece],
-        slab: &[u8],
     ) -> Result<(), Failure> {
         if !(part.begin && part.end == PartEnd::Commit) {
-            return self.provisional(batch, part, pieces, slab);
+            return self.provisional(output, part, pieces);
         }
         if !self.is_in_range(part) {
             return Ok(());
@@ -118,7 +117,7 @@ impl Output {
         self.transactions += u64::from(has_ddl || !pieces.is_empty());
         for group in groups(pieces) {
             let mut lines = std::mem::take(&mut self.lines.buffer);
-            let printed = self.print(batch, part, group, slab, &mut lines, None);
+            let printed = self.print(output, part, group, &mut lines, None);
             self.lines.buffer = lines;
             self.rows += printed?;
             self.lines.settle()?;
@@ -128,10 +127,9 @@ impl Output {
 
     fn provisional(
         &mut self,
-        batch: &SourceBatch,
+        output: &ShardOutput,
         part: &TransactionPart,
         pieces: &[&Piece],
-        slab: &[u8],
     ) -> Result<(), Failure> {
         let mut held = match self.held.take() {
             Some(held) if !part.begin && held.sequence == part.sequence => held,
@@ -147,7 +145,7 @@ impl Output {
         let mut lines = Vec::new();
         for group in groups(pieces) {
             lines.clear();
-            self.print(batch, part, group, slab, &mut lines, Some(&mut held))?;
+            self.print(output, part, group, &mut lines, Some(&mut held))?;
             held.lines.write_all(&lines)?;
         }
         match part.end {
@@ -199,16 +197,15 @@ impl Output {
     /// Appends the lines of some pieces of a part; gives the number of rows.
     fn print(
         &mut self,
-        batch: &SourceBatch,
+        output: &ShardOutput,
         part: &TransactionPart,
         pieces: &[&Piece],
-        slab: &[u8],
         lines: &mut Vec<u8>,
         mut held: Option<&mut Held>,
     ) -> Result<u64, Failure> {
         let gtid = gtid(part);
         let context = context(part, &gtid);
-        self.build(batch, part, pieces, slab);
+        self.build(output, part, pieces);
         let damaged = |error: capnp::Error| Failure::input(format!("{}: {error}", part.start.file));
         let mut bytes = Word::words_to_bytes(&self.words);
         let mut options = ReaderOptions::new();
@@ -222,7 +219,7 @@ impl Output {
         let mut printed = 0;
         for (change, piece) in fragment.get_changes().map_err(damaged)?.iter().zip(pieces) {
             let Ok(change::Which::Rows(reader)) = change.which() else { continue };
-            let Some(version) = piece.plan.versions.get(piece.projection) else { continue };
+            let Some(version) = output.version(piece) else { continue };
             let rows = RowsReader::new(reader.map_err(damaged)?, &version.layout)
                 .map_err(|error| Failure::input(format!("{}: {error}", part.start.file)))?;
             if let Some(held) = held.as_deref_mut() {
@@ -242,7 +239,7 @@ impl Output {
     }
 
     /// The pieces as a message, as a client would receive it, in `words`.
-    fn build(&mut self, batch: &SourceBatch, part: &TransactionPart, pieces: &[&Piece], slab: &[u8]) {
+    fn build(&mut self, output: &ShardOutput, part: &TransactionPart, pieces: &[&Piece]) {
         self.builder.begin_fragment(&FragmentHead {
             sequence: part.sequence,
             commit_time_us: part.commit_time_us,
@@ -252,14 +249,14 @@ impl Output {
             gtid: "",
         });
         for piece in pieces {
-            let event = batch.events.get(piece.event as usize);
+            let event = output.batch.events.get(piece.event as usize);
             let head = RowsHead {
-                layout: piece.plan.versions.get(piece.projection).map_or(0, |version| version.layout.id),
+                layout: output.version(piece).map_or(0, |version| version.layout.id),
                 first_row: piece.first_row,
                 event_offset: event.map_or(0, |event| event.offset),
                 event: event.map_or(0, |event| event.index),
             };
-            self.builder.push_rows(&head, &piece.rows, slab);
+            self.builder.push_rows(&head, &piece.rows, &output.slab);
         }
         self.builder.end_fragment(&FragmentEnd {
             commit: false,

@@ -352,11 +352,9 @@ impl Hub {
             if event < part.events.start {
                 continue;
             }
-            for (view, projection, kinds) in &piece.plan.interest.views {
-                if *projection == piece.projection
-                    && kinds.contains(piece.rows.op)
-                    && only.is_none_or(|only| only == *view)
-                    && let Some(view) = self.views.get_mut(view)
+            for view in output.views(piece) {
+                if only.is_none_or(|only| only == view)
+                    && let Some(view) = self.views.get_mut(&view)
                     && view.is_started()
                 {
                     view.push_rows(part, piece, output, batch.received_us);

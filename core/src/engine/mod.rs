@@ -2,11 +2,13 @@
 
 pub mod batch;
 pub mod compiled;
+mod gtid_text;
 pub mod home;
 pub mod hub;
 pub mod interest;
 pub mod questions;
 pub mod ring;
+mod row_counts;
 pub mod shard;
 pub mod shared;
 pub mod slab;

@@ -10,10 +10,12 @@ use millstream_codec::mysql::rows::RowsEvent;
 use millstream_codec::wire::encode::{EncodedRows, RowsEncoder};
 
 use crate::engine::batch::{PartEnd, RowEvent, Sequence, SourceBatch};
-use crate::engine::interest::TableInterest;
+use crate::engine::interest::{TableInterest, ViewId};
+use crate::engine::row_counts::RowCounts;
 use crate::engine::shared::lock;
 use crate::engine::slab::{Slab, SlabPool};
 use crate::engine::table::TableVersion;
+use crate::filter::Kinds;
 use crate::id_map::IdMap;
 use crate::limits::{PIECE_BYTES_MAX, TABLE_PLANS_MAX};
 use crate::tables::Tables;
@@ -23,9 +25,10 @@ use crate::tables::Tables;
 pub struct Piece {
     /// Index in `SourceBatch::events`.
     pub event: u32,
-    pub plan: Arc<TablePlan>,
-    /// Index in `plan.interest.projections`.
-    pub projection: usize,
+    /// Index in `ShardOutput::plans`.
+    pub plan: u32,
+    /// Index in the plan's projections.
+    pub projection: u32,
     /// Ordinal of the first row among the rows of its table in its transaction.
     pub first_row: u32,
     /// Its blob is a range of `ShardOutput::slab`.
@@ -54,20 +57,12 @@ pub struct DecodeFailure {
 pub struct ShardOutput {
     pub batch: Arc<SourceBatch>,
     pub slab: Slab,
+    /// Those that `pieces` name.
+    pub plans: Vec<Arc<TablePlan>>,
     /// In the order of the binlog.
     pub pieces: Vec<Piece>,
     pub failures: Vec<DecodeFailure>,
     pub rows: u64,
-}
-
-/// Events of one table one after the other, each with as many rows.
-#[derive(Debug, Clone, Copy)]
-struct CountedRun {
-    table: u64,
-    /// `RowEvent::index` of the first.
-    first: u32,
-    events: u32,
-    rows_each: u32,
 }
 
 pub struct Shard {
@@ -77,14 +72,36 @@ pub struct Shard {
     encoder: RowsEncoder,
     /// Sequence of the transaction that `row_counts` is of.
     sequence: Sequence,
-    row_counts: IdMap<u64, u32>,
-    /// How `row_counts` came to be, for transactions in parts: ROLLBACK TO SAVEPOINT takes events back.
-    counted: Vec<CountedRun>,
+    row_counts: RowCounts,
     plans: IdMap<u32, Arc<TablePlan>>,
     plans_version: Option<u64>,
     /// Table versions (by id) whose rows could not be decoded.
     quarantined: Vec<u32>,
     slabs: SlabPool,
+    /// For each table of the batch its index in the output's plans, or `UNPLANNED`.
+    batch_plans: Vec<u32>,
+    /// Pieces of the last batch: those that follow each other are alike.
+    piece_count: usize,
+}
+
+const UNPLANNED: u32 = u32::MAX;
+/// More places than that are not kept ready for pieces.
+const PIECES_READY_MAX: usize = 8 << 10;
+
+impl ShardOutput {
+    /// The table version that a piece's rows are of, as its projection has it.
+    pub fn version(&self, piece: &Piece) -> Option<&Arc<TableVersion>> {
+        self.plans.get(piece.plan as usize)?.versions.get(piece.projection as usize)
+    }
+
+    /// The views that want this piece.
+    pub fn views<'a>(&'a self, piece: &'a Piece) -> impl Iterator<Item = ViewId> + 'a {
+        let views = self.plans.get(piece.plan as usize).map_or(&[][..], |plan| &plan.interest.views);
+        let wants = |(_, projection, kinds): &&(ViewId, usize, Kinds)| {
+            *projection == piece.projection as usize && kinds.contains(piece.rows.op)
+        };
+        views.iter().filter(wants).map(|(view, ..)| *view)
+    }
 }
 
 impl Shard {
@@ -96,12 +113,13 @@ impl Shard {
             tables,
             encoder: RowsEncoder::default(),
             sequence: 0,
-            row_counts: IdMap::default(),
-            counted: Vec::new(),
+            row_counts: RowCounts::default(),
             plans: IdMap::default(),
             plans_version: None,
             quarantined: Vec::new(),
             slabs: SlabPool::default(),
+            batch_plans: Vec::new(),
+            piece_count: 0,
         }
     }
 
@@ -112,18 +130,21 @@ impl Shard {
         }
         let mut output = ShardOutput {
             slab: self.slabs.take(),
-            pieces: Vec::new(),
+            plans: Vec::new(),
+            pieces: Vec::with_capacity(self.piece_count.min(PIECES_READY_MAX)),
             failures: Vec::new(),
             rows: 0,
             batch: batch.clone(),
         };
+        self.batch_plans.clear();
+        self.batch_plans.resize(batch.tables.len(), UNPLANNED);
         for transaction in &batch.transactions {
             if self.sequence != transaction.sequence || transaction.begin {
-                self.forget_counts();
+                self.row_counts.clear();
                 self.sequence = transaction.sequence;
             }
             if let Some(first) = transaction.truncate_to {
-                self.take_back(first);
+                self.row_counts.take_back(first);
             }
             for index in transaction.events.clone() {
                 let Some(event) = batch.events.get(index as usize) else { continue };
@@ -133,9 +154,10 @@ impl Shard {
                 }
             }
             if transaction.end != PartEnd::Open {
-                self.forget_counts();
+                self.row_counts.clear();
             }
         }
+        self.piece_count = output.pieces.len();
         output
     }
 
@@ -150,23 +172,25 @@ impl Shard {
         if self.quarantined.contains(&table.id) {
             return;
         }
-        let plan = self.plan(batch, table);
-        let counted = self.row_counts.get(&table.hash).copied().unwrap_or(0);
+        let plan_index = self.plan_index(batch, event.table, table, &mut output.plans);
+        let Some(plan) = output.plans.get(plan_index as usize) else { return };
+        let body = batch
+            .chunks
+            .get(event.chunk as usize)
+            .and_then(|chunk| chunk.get(event.start as usize..event.end as usize))
+            .unwrap_or_default();
+        let counter = self.row_counts.table(table.hash);
+        let counted = self.row_counts.rows(counter);
         let pieces_before = output.pieces.len();
         let slab_before = output.slab.len();
         let mut rows_of_event = 0;
-        for (projection, version) in plan.versions.iter().enumerate() {
-            let body = batch
-                .chunks
-                .get(event.chunk as usize)
-                .and_then(|chunk| chunk.get(event.start as usize..event.end as usize))
-                .unwrap_or_default();
-            let (pieces, plan) = (&mut output.pieces, &plan);
+        for (projection, version) in (0..).zip(&plan.versions) {
+            let (pieces, slab) = (&mut output.pieces, output.slab.buffer());
             let encoded = RowsEvent::parse(event.type_code, body).map_err(|error| error.to_string()).and_then(|rows| {
                 self.encoder
-                    .encode(&version.program, &rows, output.slab.buffer(), PIECE_BYTES_MAX, |rows| {
+                    .encode(&version.program, &rows, slab, PIECE_BYTES_MAX, |rows| {
                         let first_row = counted.wrapping_add(rows.first_row_in_event);
-                        pieces.push(Piece { event: index, plan: plan.clone(), projection, first_row, rows });
+                        pieces.push(Piece { event: index, plan: plan_index, projection, first_row, rows });
                     })
                     .map_err(|error| error.to_string())
             });
@@ -188,39 +212,29 @@ impl Shard {
             }
         }
         output.rows += u64::from(rows_of_event);
-        self.count(table.hash, event.index, rows_of_event);
+        self.row_counts.add(counter, event.index, rows_of_event);
     }
 
-    fn count(&mut self, table: u64, event: u32, rows: u32) {
-        let counted = self.row_counts.entry(table).or_default();
-        *counted = counted.wrapping_add(rows);
-        match self.counted.last_mut() {
-            Some(run) if run.table == table && run.rows_each == rows && run.first + run.events == event => {
-                run.events += 1
-            }
-            _ => self.counted.push(CountedRun { table, first: event, events: 1, rows_each: rows }),
-        }
-    }
-
-    /// The events from this one on never were.
-    fn take_back(&mut self, first: u32) {
-        while let Some(run) = self.counted.last_mut()
-            && run.first + run.events > first
-        {
-            let taken = (run.first + run.events - first.max(run.first)).min(run.events);
-            if let Some(counted) = self.row_counts.get_mut(&run.table) {
-                *counted = counted.wrapping_sub(run.rows_each.wrapping_mul(taken));
-            }
-            run.events -= taken;
-            if run.events == 0 {
-                self.counted.pop();
+    /// Where in the output's plans the plan of this table is.
+    #[inline]
+    fn plan_index(
+        &mut self,
+        batch: &SourceBatch,
+        index: u32,
+        table: &Arc<TableVersion>,
+        plans: &mut Vec<Arc<TablePlan>>,
+    ) -> u32 {
+        match self.batch_plans.get(index as usize) {
+            Some(&known) if known != UNPLANNED => known,
+            _ => {
+                plans.push(self.plan(batch, table));
+                let known = u32::try_from(plans.len() - 1).unwrap_or(UNPLANNED);
+                if let Some(place) = self.batch_plans.get_mut(index as usize) {
+                    *place = known;
+                }
+                known
             }
         }
-    }
-
-    fn forget_counts(&mut self) {
-        self.row_counts.clear();
-        self.counted.clear();
     }
 
     /// The plan of a table under the batch's interest; made once for each pair.
@@ -237,29 +251,5 @@ impl Shard {
         let plan = Arc::new(TablePlan { interest, versions });
         self.plans.insert(table.id, plan.clone());
         plan
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_taken_back_are_not_counted() {
-        let tables = Tables::in_memory("main");
-        let mut shard = Shard::new(0, 1, Arc::new(std::sync::Mutex::new(tables)));
-        let (a, b) = (1, 2);
-        for (table, event, rows) in [(a, 0, 1), (a, 1, 1), (a, 2, 1), (b, 3, 5), (a, 4, 2), (a, 5, 2)] {
-            shard.count(table, event, rows);
-        }
-        let counts = |shard: &Shard| (shard.row_counts.get(&a).copied(), shard.row_counts.get(&b).copied());
-        assert_eq!(counts(&shard), (Some(7), Some(5)));
-        shard.take_back(5);
-        assert_eq!(counts(&shard), (Some(5), Some(5)));
-        shard.take_back(1);
-        assert_eq!(counts(&shard), (Some(1), Some(0)));
-        shard.count(a, 6, 1);
-        shard.take_back(6);
-        assert_eq!(counts(&shard), (Some(1), Some(0)));
     }
 }

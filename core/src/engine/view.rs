@@ -15,6 +15,7 @@ use millstream_codec::wire::batch::{BatchBuilder, FragmentEnd, FragmentHead, Row
 use millstream_codec::wire::layout::Layout;
 
 use crate::engine::batch::{Ddl, PartEnd, Sequence, TransactionPart};
+use crate::engine::gtid_text::GtidText;
 use crate::engine::interest::ViewId;
 use crate::engine::shard::{Piece, ShardOutput};
 use crate::filter::Filter;
@@ -35,8 +36,7 @@ pub struct Mark {
 
 impl Mark {
     pub fn advance(&self, position: &mut Position) {
-        position.file = self.position.file.clone();
-        position.offset = self.position.offset;
+        position.stand_at(&self.position);
         if position.gtids.merge(&self.skipped).is_err() {
             position.gtids = self.skipped.clone();
         }
@@ -99,8 +99,9 @@ pub struct View {
     log: VecDeque<Arc<LogEntry>>,
     first_index: u64,
     log_bytes: usize,
+    gtid_text: GtidText,
+    /// Of sets of GTIDs.
     text: String,
-    other_text: String,
 }
 
 impl View {
@@ -126,8 +127,8 @@ impl View {
             log: VecDeque::new(),
             first_index: 0,
             log_bytes: 0,
+            gtid_text: GtidText::default(),
             text: String::new(),
-            other_text: String::new(),
         }
     }
 
@@ -165,18 +166,13 @@ impl View {
             self.push_abort(open);
         }
         self.fragment = true;
-        self.text.clear();
-        if let Some(gtid) = &part.gtid {
-            // Writing into a String cannot fail.
-            let _ = write!(self.text, "{gtid}");
-        }
         self.builder.begin_fragment(&FragmentHead {
             sequence: part.sequence,
             commit_time_us: part.commit_time_us,
             time_precision_us: part.time_precision_us,
             begin: self.open != Some(part.sequence),
             start: (&part.start.file, part.start.offset),
-            gtid: &self.text,
+            gtid: self.gtid_text.of(part.gtid.as_ref()),
         });
     }
 
@@ -207,7 +203,7 @@ impl View {
 
     pub fn push_rows(&mut self, part: &TransactionPart, piece: &Piece, output: &ShardOutput, received_us: i64) {
         let Some(event) = output.batch.events.get(piece.event as usize) else { return };
-        let Some(version) = piece.plan.versions.get(piece.projection) else { return };
+        let Some(version) = output.version(piece) else { return };
         self.open_fragment(part);
         let head = RowsHead {
             layout: version.layout.id,
@@ -269,7 +265,7 @@ impl View {
         }
         self.fragment = false;
         let commit = part.end == PartEnd::Commit;
-        self.other_text.clear();
+        self.text.clear();
         if commit {
             let mark = Mark {
                 sequence: part.sequence,
@@ -283,7 +279,8 @@ impl View {
                 if let Some(gtid) = &part.gtid {
                     add_gtid(&mut delta, gtid);
                 }
-                let _ = write!(self.other_text, "{delta}");
+                // Writing into a String cannot fail.
+                let _ = write!(self.text, "{delta}");
             }
             self.marks.push(mark);
         }
@@ -291,7 +288,7 @@ impl View {
             commit,
             abort: part.end == PartEnd::Abort,
             position: (&part.position.file, part.position.offset),
-            gtid_delta: &self.other_text,
+            gtid_delta: &self.text,
             truncate_to: part.truncate_to,
         });
         self.open = (part.end == PartEnd::Open).then_some(part.sequence);
@@ -338,7 +335,7 @@ impl View {
         debug_assert!(!self.fragment, "sealed between parts only");
         let entry = LogEntry {
             bytes: self.builder.seal(self.epoch),
-            marks: std::mem::take(&mut self.marks).into(),
+            marks: self.marks.drain(..).collect(),
             layouts: self.take_layouts(),
             rows: std::mem::take(&mut self.rows),
             received_us: self.received_us,

@@ -74,19 +74,36 @@ impl EventHeader {
     /// [`EventError::Truncated`], or [`EventError::Invalid`] when the size is smaller than the header itself.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Self, EventError> {
-        let mut reader = Reader::new("event header", bytes);
+        let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else { return Err(Self::cut(bytes)) };
+        let [t0, t1, t2, t3, type_code, i0, i1, i2, i3, s0, s1, s2, s3, e0, e1, e2, e3, f0, f1] = *head;
         let header = Self {
-            timestamp: reader.u32("timestamp")?,
-            type_code: reader.u8("type")?,
-            server_id: reader.u32("server id")?,
-            size: reader.u32("size")?,
-            end_position: reader.u32("end position")?,
-            flags: reader.u16("flags")?,
+            timestamp: u32::from_le_bytes([t0, t1, t2, t3]),
+            type_code,
+            server_id: u32::from_le_bytes([i0, i1, i2, i3]),
+            size: u32::from_le_bytes([s0, s1, s2, s3]),
+            end_position: u32::from_le_bytes([e0, e1, e2, e3]),
+            flags: u16::from_le_bytes([f0, f1]),
         };
         if (header.size as usize) < HEADER_BYTES {
-            return Err(reader.invalid("size", format!("{} bytes, the header alone has 19", header.size)));
+            return Err(header.too_small(bytes));
         }
         Ok(header)
+    }
+
+    /// The first field that is not whole.
+    #[cold]
+    fn cut(bytes: &[u8]) -> EventError {
+        const FIELDS: [(&str, usize); 6] =
+            [("timestamp", 4), ("type", 1), ("server id", 4), ("size", 4), ("end position", 4), ("flags", 2)];
+        let mut reader = Reader::new("event header", bytes);
+        let cut = FIELDS.iter().find_map(|(field, length)| reader.bytes(field, *length).err());
+        cut.unwrap_or_else(|| reader.truncated("flags", HEADER_BYTES as u64))
+    }
+
+    #[cold]
+    fn too_small(&self, bytes: &[u8]) -> EventError {
+        let reader = Reader::new("event header", bytes);
+        reader.invalid("size", format!("{} bytes, the header alone has 19", self.size))
     }
 
     /// Made by the server for this connection; it is in no file (LOG_EVENT_ARTIFICIAL_F).

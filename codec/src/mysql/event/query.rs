@@ -74,10 +74,25 @@ mod status {
     pub const MARIADB_CHARACTER_SET_COLLATIONS: u8 = 131;
 }
 
+/// Before the status variables.
+const HEAD_BYTES: usize = 4 + 4 + 1 + 2 + 2;
+
 /// In UPDATED_DB_NAMES: too many databases to be listed.
 const DATABASES_OVER_MAX: u8 = 254;
 
 impl<'a> QueryEvent<'a> {
+    /// A QUERY whose statement is BEGIN: what nearly every transaction has, told without reading the rest of it. False
+    /// too where the body is damaged, or not in this form.
+    pub fn begins(type_code: u8, body: &[u8]) -> bool {
+        if type_code != EventType::QUERY {
+            return false;
+        }
+        let Some(&[.., database_bytes, _, _, s0, s1]) = body.first_chunk::<HEAD_BYTES>() else { return false };
+        let behind_names = HEAD_BYTES + usize::from(u16::from_le_bytes([s0, s1])) + usize::from(database_bytes);
+        // The zero byte behind the database's name, and the statement: MySQL and MariaDB write it exactly so.
+        body.get(behind_names..).is_some_and(|rest| rest == b"\0BEGIN")
+    }
+
     /// `type_code`: QUERY or QUERY_COMPRESSED.
     pub fn parse(type_code: u8, body: &'a [u8]) -> Result<Self, EventError> {
         let mut reader = Reader::new("QUERY", body);
@@ -175,12 +190,6 @@ impl<'a> QueryEvent<'a> {
         Ok(Cow::Owned(out))
     }
 
-    /// Without looking further than an uncompressed statement: MySQL writes these words exactly so.
-    #[inline]
-    pub fn is_begin(&self) -> bool {
-        !self.compressed && self.statement == b"BEGIN"
-    }
-
     /// The name of the statement's character set, where it is told and known.
     pub fn charset(&self) -> Option<&'static str> {
         self.client_collation.and_then(named)
@@ -259,7 +268,21 @@ mod tests {
         assert_eq!(event.charset(), Some("utf8mb4"));
         assert_eq!((event.server_charset(), event.database_charset()), (Some("utf8mb4"), Some("big5")));
         assert_eq!(event.microseconds, Some(0x030201));
-        assert!(event.is_begin());
+    }
+
+    #[test]
+    fn begin_is_told_without_reading_the_rest() {
+        let begins = |bytes: &[u8]| QueryEvent::begins(EventType::QUERY, bytes);
+        assert!(begins(&body(b"", "", b"BEGIN")) && begins(&body(b"\x10\x01", "shop", b"BEGIN")));
+        let bytes = body(b"\x10\x01", "shop", b"BEGIN");
+        for length in 0..bytes.len() {
+            assert!(!begins(&bytes[..length]));
+        }
+        let mut damaged = bytes.clone();
+        damaged[13 + 2 + 4] = 7;
+        assert!(!begins(&damaged), "the name does not end where its length says");
+        assert!(!begins(&body(b"", "", b"BEGINS")) && !begins(&body(b"", "", b"begin")));
+        assert!(!QueryEvent::begins(EventType::QUERY_COMPRESSED, &bytes));
     }
 
     #[test]

@@ -145,7 +145,15 @@ impl Assembly {
         if self.transactions.is_empty() {
             return batch;
         }
-        let left = std::mem::replace(self, Self { generation: self.generation + 1, ..Self::default() });
+        // As much room as this batch took, and some more: batches that follow each other are alike, and lists that grow
+        // by doubling are copied again and again.
+        let fresh = Self {
+            events: Vec::with_capacity(room_like(self.events.len())),
+            transactions: Vec::with_capacity(room_like(self.transactions.len())),
+            generation: self.generation + 1,
+            ..Self::default()
+        };
+        let left = std::mem::replace(self, fresh);
         self.carry(&left);
         batch.chunks = left.chunks;
         batch.tables = left.tables;
@@ -165,6 +173,13 @@ impl Assembly {
             }
         }
     }
+}
+
+/// Entries that room is kept for: what a chunk of small events holds.
+const ROOM_MAX: usize = 8 << 10;
+
+fn room_like(count: usize) -> usize {
+    (count + count / 4).min(ROOM_MAX)
 }
 
 /// Where the chunks and tables of one batch lie in another.

@@ -209,8 +209,26 @@ impl Tracker {
             code if RowsEvent::is_rows(code) => self.rows(stream, current).map(|()| Flow::Next),
             T::QUERY | T::QUERY_COMPRESSED => self.query(stream, current),
             T::XID => self.commit(stream, current).map(|()| Flow::Next),
+            T::GTID | T::ANONYMOUS_GTID | T::GTID_TAGGED | T::MARIADB_GTID => {
+                let begun = self.begin_announced(stream, current);
+                begun.map(|()| Flow::Next).map_err(|error| damaged(&stream.place_of(current), &error))
+            }
             _ => self.follow_rare(stream, current),
         }
+    }
+
+    /// A GTID event opens the group whose id it tells.
+    fn begin_announced(&mut self, stream: &Stream, current: &Current<'_>) -> Result<(), EventError> {
+        let (type_code, body) = (current.header.type_code, current.body);
+        match type_code {
+            EventType::MARIADB_GTID => {
+                let gtid = MariadbGtidEvent::parse(current.header.server_id, body)?;
+                self.begin_mariadb(stream, current, &gtid);
+            }
+            EventType::GTID_TAGGED => self.begin_mysql(stream, current, &gtid_tagged::parse(body)?),
+            _ => self.begin_mysql(stream, current, &GtidEvent::parse(type_code, body)?),
+        }
+        Ok(())
     }
 
     fn follow_rare(&mut self, stream: &mut Stream, current: &Current<'_>) -> Result<Flow, SourceError> {
@@ -220,18 +238,6 @@ impl Tracker {
         let corrupt = |error: EventError| damaged(&place(), &error);
         let body = current.body;
         match current.header.type_code {
-            T::GTID | T::ANONYMOUS_GTID => {
-                let gtid = GtidEvent::parse(current.header.type_code, body).map_err(corrupt)?;
-                self.begin_mysql(stream, current, &gtid);
-            }
-            T::GTID_TAGGED => {
-                let gtid = gtid_tagged::parse(body).map_err(corrupt)?;
-                self.begin_mysql(stream, current, &gtid);
-            }
-            T::MARIADB_GTID => {
-                let gtid = MariadbGtidEvent::parse(current.header.server_id, body).map_err(corrupt)?;
-                self.begin_mariadb(stream, current, &gtid);
-            }
             T::TRANSACTION_PAYLOAD => return self.payload(current, &place()),
             T::XA_PREPARE => {
                 let prepare = XaPrepare::parse(body).map_err(corrupt)?;

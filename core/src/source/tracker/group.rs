@@ -85,6 +85,26 @@ impl Group {
         }
     }
 
+    /// The last part, which takes what the others copy.
+    pub fn into_part(self, end: PartEnd, position: FilePosition, events: std::ops::Range<u32>) -> TransactionPart {
+        let Self { sequence, handed_out, gtid, start, commit_time_us, time_precision_us, held_tables, .. } = self;
+        TransactionPart {
+            sequence,
+            begin: !handed_out,
+            end,
+            gtid,
+            start,
+            position,
+            commit_time_us,
+            time_precision_us,
+            events,
+            ddl: None,
+            truncate_to: None,
+            open_xa: None,
+            held_tables,
+        }
+    }
+
     /// It changes rows of this table that cannot be read, and must not be passed over.
     pub fn hold(&mut self, database: &str, table: &str) {
         if !self.held_tables.iter().any(|(d, t)| d == database && t == table) {

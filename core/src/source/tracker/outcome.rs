@@ -5,7 +5,7 @@ use std::sync::Arc;
 use millstream_codec::mysql::event::XaPrepare;
 
 use super::dispatch::Current;
-use super::group::{Group, Shape};
+use super::group::Shape;
 use super::stream::Stream;
 use super::{Mode, Notice, Tracker, TrackerOutput};
 use crate::engine::batch::{Ddl, PartEnd, RowEvent, TransactionPart};
@@ -17,14 +17,12 @@ use crate::source::xa::KeptRows;
 impl Tracker {
     /// The open group has committed. Without one (a reader's first event may be an end) only the position moves.
     pub(super) fn commit(&mut self, stream: &mut Stream, current: &Current<'_>) -> Result<(), SourceError> {
-        let ended = self.group.take();
-        self.end(stream, current, ended, None, None)
+        self.end(stream, current, None, None)
     }
 
     /// Rolled back: nothing of it is delivered, but it has been executed.
     pub(super) fn roll_back(&mut self, stream: &mut Stream, current: &Current<'_>) -> Result<(), SourceError> {
-        let mut ended = self.group.take();
-        if let Some(group) = &mut ended {
+        if let Some(group) = &mut self.group {
             self.assembly.truncate_open(0);
             if group.handed_out {
                 let place = group.start.clone();
@@ -32,7 +30,7 @@ impl Tracker {
                 group.handed_out = false;
             }
         }
-        self.end(stream, current, ended, None, None)
+        self.end(stream, current, None, None)
     }
 
     /// A group that is one statement (or, without a group, this statement alone) has ended with it.
@@ -57,29 +55,25 @@ impl Tracker {
             }
             return Ok(());
         }
-        let ended = self.group.take();
-        self.end(stream, current, ended, ddl, None)
+        self.end(stream, current, ddl, None)
     }
 
-    /// The group is behind us: its part is made, the position moves.
+    /// The open group is behind us: its part is made, the position moves.
     fn end(
         &mut self,
         stream: &mut Stream,
         current: &Current<'_>,
-        ended: Option<Group>,
         ddl: Option<Arc<Ddl>>,
         open_xa: Option<Arc<[OpenXa]>>,
     ) -> Result<(), SourceError> {
-        let mut ended = ended;
-        if let Some(group) = ended.as_mut().filter(|_| self.assembly.open_bytes() > self.batch_bytes_max()) {
+        if self.assembly.open_bytes() > self.batch_bytes_max() {
             // Before the position moves: it is that of what is complete in the batches.
-            self.hand_out(group)?;
+            self.hand_out()?;
         }
         let position = FilePosition { file: stream.place.file.clone(), offset: current.span.end };
-        self.position.file = position.file.clone();
-        self.position.offset = position.offset;
+        self.position.stand_at(&position);
         self.changed = true;
-        let Some(mut group) = ended else { return Ok(()) };
+        let Some(mut group) = self.group.take() else { return Ok(()) };
         if group.time_precision_us != 1 && current.header.timestamp != 0 {
             group.commit_time_us = i64::from(current.header.timestamp) * 1_000_000;
         }
@@ -95,7 +89,7 @@ impl Tracker {
         self.assembly.push_part(|events| TransactionPart {
             ddl,
             open_xa,
-            ..group.part(PartEnd::Commit, position, events)
+            ..group.into_part(PartEnd::Commit, position, events)
         });
         self.next_sequence += 1;
         self.stats.transactions += 1;
@@ -164,7 +158,8 @@ impl Tracker {
             }]));
         }
         let open_xa = self.xa.open().clone();
-        self.end(stream, current, Some(group), None, Some(open_xa))
+        self.group = Some(group);
+        self.end(stream, current, None, Some(open_xa))
     }
 
     /// XA ROLLBACK of a prepared transaction: nothing of it is ever delivered.
@@ -181,8 +176,7 @@ impl Tracker {
             self.begin(stream, current, Shape::Single, None);
         }
         let open_xa = self.xa.decide(xid).map(|_| self.xa.open().clone());
-        let ended = self.group.take();
-        self.end(stream, current, ended, None, open_xa)
+        self.end(stream, current, None, open_xa)
     }
 
     /// XA COMMIT of a prepared transaction: its rows belong to this group. False where they must be read again first.
@@ -199,8 +193,7 @@ impl Tracker {
             self.stats.xa_unresolved += 1;
             let position = FilePosition { file: stream.place.file.clone(), offset: current.span.start };
             self.notice(Notice::XaUnresolved { xid: xid.to_owned(), position });
-            let ended = self.group.take();
-            self.end(stream, current, ended, None, None)?;
+            self.end(stream, current, None, None)?;
             return Ok(true);
         };
         let is_reread = self.take_reread(xid);
@@ -218,8 +211,7 @@ impl Tracker {
         }
         self.xa.decide(xid);
         let open_xa = Some(self.xa.open().clone());
-        let ended = self.group.take();
-        self.end(stream, current, ended, None, open_xa)?;
+        self.end(stream, current, None, open_xa)?;
         Ok(true)
     }
 
@@ -277,14 +269,12 @@ impl Tracker {
         if events == 0 || (group.held_bytes <= hold_bytes_max && events < BATCH_EVENTS_MAX) {
             return Ok(());
         }
-        let Some(mut group) = self.group.take() else { return Ok(()) };
-        let handed_out = self.hand_out(&mut group);
-        self.group = Some(group);
-        handed_out
+        self.hand_out()
     }
 
     /// The group's events leave as provisional parts.
-    fn hand_out(&mut self, group: &mut Group) -> Result<(), SourceError> {
+    fn hand_out(&mut self) -> Result<(), SourceError> {
+        let Some(group) = &mut self.group else { return Ok(()) };
         let place = group.start.clone();
         self.assembly.push_part(|events| group.part(PartEnd::Open, place, events));
         group.handed_out = true;

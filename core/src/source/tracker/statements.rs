@@ -16,13 +16,13 @@ use crate::source::statement::{DdlStatement, Session, Statement, classify, excer
 
 impl Tracker {
     pub(super) fn query(&mut self, stream: &mut Stream, current: &Current<'_>) -> Result<Flow, SourceError> {
-        let place = stream.place_of(current);
-        let corrupt = |error: EventError| damaged(&place, &error);
-        let query = QueryEvent::parse(current.header.type_code, current.body).map_err(corrupt)?;
-        if query.is_begin() {
+        if QueryEvent::begins(current.header.type_code, current.body) {
             self.begin_statement(stream, current, Shape::Transaction);
             return Ok(Flow::Next);
         }
+        let place = stream.place_of(current);
+        let corrupt = |error: EventError| damaged(&place, &error);
+        let query = QueryEvent::parse(current.header.type_code, current.body).map_err(corrupt)?;
         let sql = query.statement(self.config.event_bytes_max).map_err(corrupt)?;
         let session = Session::of(&query, stream.dialect);
         match classify(&sql, &session) {

@@ -67,7 +67,10 @@ fn check(ours: &EventData<'_>, body: &[u8], kind: ServerKind) {
             if let Ok(statement) = query.statement(DECOMPRESSED_BYTES_MAX) {
                 assert!(statement.len() <= DECOMPRESSED_BYTES_MAX.max(body.len()));
             }
-            let _ = (query.charset(), query.is_begin());
+            let _ = query.charset();
+            if QueryEvent::begins(event.header.type_code, body) {
+                assert_eq!(query.statement(DECOMPRESSED_BYTES_MAX).ok().as_deref(), Some(&b"BEGIN"[..]));
+            }
         }
         EventData::Gtid(event) => {
             if let Some(gtid) = event.gtid {
