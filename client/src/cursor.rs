@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millstream_codec::mysql::gtid::{ExecutedGtids, Gtid};
+use millstream_codec::mysql::gtid::{ExecutedGtids, GNO_MAX, Gtid, MysqlGtid, Tsid};
 use millstream_codec::wire::position::{OpenXa, Position, ResumeToken};
 
 use crate::error::ClientError;
@@ -44,13 +44,15 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Commits that share one copy of the GTID set. More: fewer copies, and more to add up for a token.
-const COMMITS_A_COPY: usize = 256;
+/// What is added before the GTID set is copied anew. More: fewer copies, and more to add up for a token.
+const ADDED_A_COPY: usize = 256;
 
-/// What one commit adds to the executed set.
+/// What commits add to the executed set.
 #[derive(Debug, Clone)]
 enum Added {
     Gtid(Gtid),
+    /// MySQL's numbers that follow each other, up to and with `last`.
+    Run { first: MysqlGtid, last: u64 },
     Set(ExecutedGtids),
 }
 
@@ -59,7 +61,10 @@ impl Added {
     fn parse(gtid: &str, delta: &str) -> Result<Option<Self>, String> {
         match (gtid, delta) {
             ("", "") => Ok(None),
-            (gtid, "") => Ok(Some(Added::Gtid(gtid.parse().map_err(invalid)?))),
+            (gtid, "") => Ok(Some(match gtid.parse().map_err(invalid)? {
+                Gtid::Mysql(first) => Added::Run { first, last: first.number },
+                other => Added::Gtid(other),
+            })),
             (_, delta) => Ok(Some(Added::Set(delta.parse().map_err(invalid)?))),
         }
     }
@@ -67,6 +72,14 @@ impl Added {
     fn add_to(&self, executed: &mut ExecutedGtids) -> Result<(), String> {
         match self {
             Added::Gtid(gtid) => executed.add(gtid).map_err(invalid),
+            Added::Run { first, last } => {
+                // The first one says whether it is the right kind of server.
+                executed.add(&Gtid::Mysql(*first)).map_err(invalid)?;
+                if let ExecutedGtids::Mysql(set) = executed {
+                    set.add_interval(&first.tsid, first.number, last.saturating_add(1));
+                }
+                Ok(())
+            }
             // In the binlog's order the later one counts, even where its number is lower (gtid_strict_mode=OFF).
             Added::Set(ExecutedGtids::Mariadb(state)) => {
                 state.iter().try_for_each(|gtid| executed.add(&Gtid::Mariadb(*gtid))).map_err(invalid)
@@ -102,14 +115,47 @@ pub(crate) struct Cursor {
     at: Snapshot,
     place: FilePosition,
     executed: ExecutedGtids,
+    run: Option<Run>,
+}
+
+/// What a transaction's GTID is expected to be: one number more than the last, of the same server.
+#[derive(Debug, Clone)]
+struct Run {
+    tsid: Tsid,
+    /// A GTID's text up to its number.
+    prefix: String,
+    next: u64,
+}
+
+impl Run {
+    /// Whether this is the text of the next one. Only as a server writes it: whatever is written otherwise is parsed.
+    #[inline]
+    fn is_next(&self, gtid: &str) -> bool {
+        let Some(digits) = gtid.as_bytes().strip_prefix(self.prefix.as_bytes()) else { return false };
+        // Of more digits not one number is expected: there is no overflow.
+        if digits.len() > 19 || digits.first().is_none_or(|first| *first == b'0') {
+            return false;
+        }
+        let mut number = 0_u64;
+        for digit in digits {
+            let digit = digit.wrapping_sub(b'0');
+            if digit > 9 {
+                return false;
+            }
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+        }
+        number == self.next && number <= GNO_MAX
+    }
 }
 
 /// A cursor as it was behind one transaction, whose end the transaction itself knows.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     log: Arc<Log>,
-    /// So many of the log's commits are behind it.
-    commits: usize,
+    /// So many of what the log has are behind it.
+    added: usize,
+    /// Where the last of these is a run, its end here: it goes on without anybody telling the log.
+    run_last: u64,
 }
 
 impl Snapshot {
@@ -119,9 +165,14 @@ impl Snapshot {
 
     pub fn to_position(&self, place: &FilePosition) -> Position {
         let mut executed = self.log.base.clone();
-        for added in self.log.added().iter().take(self.commits) {
+        for (added, number) in self.log.added().iter().take(self.added).zip(1..) {
             // It was added to the cursor's own set without an error.
-            let _ = added.add_to(&mut executed);
+            let _ = match added {
+                Added::Run { first, .. } if number == self.added => {
+                    Added::Run { first: *first, last: self.run_last }.add_to(&mut executed)
+                }
+                other => other.add_to(&mut executed),
+            };
         }
         Position {
             incarnation: self.log.incarnation.to_string(),
@@ -144,7 +195,7 @@ impl Cursor {
         let executed = position.gtid_set.parse::<ExecutedGtids>().map_err(|error| error.to_string())?;
         let log = Log::new(position.incarnation.as_str().into(), position.open_xa.as_slice().into(), executed.clone());
         let place = FilePosition { file: position.file.as_str().into(), offset: position.offset };
-        Ok(Self { at: Snapshot { log, commits: 0 }, place, executed })
+        Ok(Self { at: Snapshot { log, added: 0, run_last: 0 }, place, executed, run: None })
     }
 
     pub fn incarnation(&self) -> &str {
@@ -156,34 +207,75 @@ impl Cursor {
         self.at.clone()
     }
 
-    /// One more transaction is behind it. `delta`: what to add to the executed set; empty: `gtid` alone.
+    /// One more transaction is behind it. `delta`: what to add to the executed set; empty: `gtid` alone. It ends at
+    /// `offset` of `file`.
     ///
     /// # Errors
     /// Says what is wrong with the server's GTIDs.
-    pub fn advance(&mut self, gtid: &str, delta: &str, end: &FilePosition) -> Result<(), String> {
-        self.place = end.clone();
+    #[inline]
+    pub fn advance(&mut self, gtid: &str, delta: &str, file: &str, offset: u64) -> Result<(), String> {
+        if *self.place.file != *file {
+            self.place.file = file.into();
+        }
+        self.place.offset = offset;
+        if delta.is_empty()
+            && let Some(run) = &mut self.run
+            && run.is_next(gtid)
+        {
+            if let ExecutedGtids::Mysql(set) = &mut self.executed {
+                set.add(&MysqlGtid { tsid: run.tsid, number: run.next });
+            }
+            self.at.run_last = run.next;
+            run.next += 1;
+            return Ok(());
+        }
+        self.add(gtid, delta)
+    }
+
+    /// What does not go on from the last one.
+    fn add(&mut self, gtid: &str, delta: &str) -> Result<(), String> {
         let Some(added) = Added::parse(gtid, delta)? else { return Ok(()) };
         added.add_to(&mut self.executed)?;
+        self.run = match (&added, gtid.trim().rsplit_once(':')) {
+            (Added::Run { first, .. }, Some((tsid, _))) => {
+                Some(Run { tsid: first.tsid, prefix: format!("{tsid}:"), next: first.number.saturating_add(1) })
+            }
+            _ => None,
+        };
+        let first = match &added {
+            Added::Run { first, .. } => first.number,
+            _ => 0,
+        };
         let mut known = self.at.log.added();
         // Another cursor that this one was cloned from may have gone on in the same log.
-        if known.len() == self.at.commits && known.len() < COMMITS_A_COPY {
+        if known.len() == self.at.added && known.len() < ADDED_A_COPY {
+            if let Some(Added::Run { last, .. }) = known.last_mut() {
+                *last = self.at.run_last;
+            }
             known.push(added);
             drop(known);
-            self.at.commits += 1;
+            self.at.added += 1;
+            self.at.run_last = first;
         } else {
             drop(known);
             let Log { incarnation, open_xa, .. } = &*self.at.log;
             self.at.log = Log::new(incarnation.clone(), open_xa.clone(), self.executed.clone());
-            self.at.commits = 0;
+            self.at.added = 0;
+            self.at.run_last = 0;
+            // The new log knows of no run that could go on.
+            self.run = None;
         }
         Ok(())
     }
 
     /// Whether a transaction is behind it already.
-    pub fn covers(&self, incarnation: &str, gtid: &str, end: &FilePosition) -> bool {
+    pub fn covers(&self, incarnation: &str, gtid: &str, file: &str, offset: u64) -> bool {
         match gtid.parse::<Gtid>() {
             Ok(gtid) => self.executed.contains(&gtid),
-            Err(_) => self.incarnation() == incarnation && end.is_at_or_before(&self.place),
+            Err(_) => {
+                let end = FilePosition { file: file.into(), offset };
+                self.incarnation() == incarnation && end.is_at_or_before(&self.place)
+            }
         }
     }
 
@@ -235,7 +327,7 @@ mod tests {
     fn commits_add_their_gtids_to_the_base() {
         let check = |base: &str, gtid: &str, delta: &str, expected: &str| {
             let mut cursor = at("binlog.000001", 4, base);
-            cursor.advance(gtid, delta, &end("binlog.000002", 700)).expect("advance");
+            cursor.advance(gtid, delta, "binlog.000002", 700).expect("advance");
             let position = cursor.to_position();
             assert_eq!(position.gtid_set, expected);
             assert_eq!((position.file.as_str(), position.offset), ("binlog.000002", 700));
@@ -253,14 +345,14 @@ mod tests {
     #[test]
     fn a_gtid_of_the_other_kind_of_server_is_refused() {
         let mut cursor = at("b.1", 4, &format!("{UUID}:1"));
-        assert!(cursor.advance("0-1-2", "", &end("b.1", 9)).is_err());
-        assert!(cursor.advance("nonsense:x", "", &end("b.1", 9)).is_err());
+        assert!(cursor.advance("0-1-2", "", "b.1", 9).is_err());
+        assert!(cursor.advance("nonsense:x", "", "b.1", 9).is_err());
     }
 
     #[test]
     fn a_token_comes_back_as_the_position_it_was_made_of() {
         let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1-5"));
-        cursor.advance(&format!("{UUID}:6"), "", &end("binlog.000001", 900)).expect("advance");
+        cursor.advance(&format!("{UUID}:6"), "", "binlog.000001", 900).expect("advance");
         let token = cursor.to_token("main");
         let read = ResumeToken::decode(token.as_bytes()).expect("token");
         assert_eq!((read.destination.as_str(), read.position), ("main", cursor.to_position()));
@@ -272,7 +364,7 @@ mod tests {
     fn a_held_snapshot_does_not_move() {
         let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1-5"));
         let snapshot = cursor.snapshot();
-        cursor.advance(&format!("{UUID}:6"), "", &end("binlog.000001", 900)).expect("advance");
+        cursor.advance(&format!("{UUID}:6"), "", "binlog.000001", 900).expect("advance");
         assert_eq!(snapshot.to_position(&end("binlog.000001", 4)).gtid_set, format!("{UUID}:1-5"));
     }
 
@@ -280,10 +372,10 @@ mod tests {
     fn snapshots_of_many_commits_are_each_where_they_were_taken() {
         let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1"));
         let mut other = cursor.clone();
-        other.advance(&format!("{UUID}:100"), "", &end("binlog.000001", 5)).expect("advance");
+        other.advance(&format!("{UUID}:100"), "", "binlog.000001", 5).expect("advance");
         let snapshots: Vec<Snapshot> = (2..1000)
             .map(|number| {
-                cursor.advance(&format!("{UUID}:{number}"), "", &end("binlog.000001", number)).expect("advance");
+                cursor.advance(&format!("{UUID}:{number}"), "", "binlog.000001", number).expect("advance");
                 cursor.snapshot()
             })
             .collect();
@@ -297,12 +389,12 @@ mod tests {
     #[test]
     fn what_is_behind_a_cursor_is_known_by_gtid_or_else_by_place() {
         let with_gtids = at("binlog.000010", 500, &format!("{UUID}:1-5"));
-        assert!(with_gtids.covers("other", &format!("{UUID}:5"), &end("x.1", 9)));
-        assert!(!with_gtids.covers("one", &format!("{UUID}:6"), &end("binlog.000001", 9)));
+        assert!(with_gtids.covers("other", &format!("{UUID}:5"), "x.1", 9));
+        assert!(!with_gtids.covers("one", &format!("{UUID}:6"), "binlog.000001", 9));
         let without = at("binlog.000010", 500, "");
-        assert!(without.covers("one", "", &end("binlog.000009", 9999)));
-        assert!(without.covers("one", "", &end("binlog.000010", 500)));
-        assert!(!without.covers("one", "", &end("binlog.000010", 501)));
-        assert!(!without.covers("two", "", &end("binlog.000009", 4)));
+        assert!(without.covers("one", "", "binlog.000009", 9999));
+        assert!(without.covers("one", "", "binlog.000010", 500));
+        assert!(!without.covers("one", "", "binlog.000010", 501));
+        assert!(!without.covers("two", "", "binlog.000009", 4));
     }
 }

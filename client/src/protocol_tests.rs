@@ -66,7 +66,7 @@ fn transactions(connection: &mut Connection) -> Vec<(u64, Vec<u64>)> {
 }
 
 fn opened(committed: Committed) -> Transaction {
-    Transaction::new(committed, 1, Cursor::new(&position(10)).expect("cursor").snapshot(), "main".into(), false)
+    Transaction::new(committed, 1, Cursor::new(&position(10)).expect("cursor").snapshot(), false)
 }
 
 fn ids(transaction: &Transaction) -> Vec<u64> {

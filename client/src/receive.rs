@@ -2,18 +2,28 @@
 //!
 //! Each message gets memory of its own, aligned to words and shared by reference count, so that rows are read from
 //! where the socket wrote them. A message's memory grows with the bytes that have come, not with the length that its
-//! header claims. No I/O here: the caller reads into [`Receiver::space`] and says how much with [`Receiver::filled`].
+//! header claims; it comes from a [`Pool`] and goes back there. No I/O here: the caller reads into [`Receiver::space`]
+//! and says how much with [`Receiver::filled`].
 
 use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use capnp::Word;
 use capnp::message::{Reader, ReaderOptions};
 use capnp::serialize::BufferSegments;
+use millstream_codec::wire::words::Segment;
 
 const WORD_BYTES: usize = 8;
 
 /// Small messages and the heads of large ones pass through here: one read takes many heartbeats and acks.
 const STAGING_BYTES: usize = 64 << 10;
+
+/// What passes through there behind a large message, which another one follows as a rule: the rest of that is read
+/// straight into its own memory, and need not be copied.
+const HEAD_BYTES: usize = 4 << 10;
+
+/// A message from here on is a large one: its memory is used again.
+const LARGE_BYTES: usize = 32 << 10;
 
 /// Readers of other languages stop here too (Cap'n Proto's C++ library: 512 segments).
 const SEGMENTS_MAX: usize = 512;
@@ -21,31 +31,122 @@ const SEGMENTS_MAX: usize = 512;
 /// The first allocation for a large message; it then doubles as bytes arrive.
 const GROWTH_BYTES: usize = 1 << 20;
 
+/// Memory that a connection keeps for its next messages. What is larger goes back to the allocator at once: one large
+/// message does not hold its memory for ever.
+const POOL_BYTES_MAX: usize = 2 << 20;
+
+const ZERO: Word = capnp::word(0, 0, 0, 0, 0, 0, 0, 0);
+
+/// The memory of messages whose last transaction has been dropped, wherever that was.
+///
+/// It is used again as it is: what a message does not overwrite it cannot show, since it is given to nobody before all
+/// its bytes have come.
+#[derive(Debug, Default)]
+struct Pool {
+    free: Mutex<Free>,
+}
+
+#[derive(Debug, Default)]
+struct Free {
+    /// The one that was used last is the last: it may still be in a cache.
+    buffers: Vec<Vec<Word>>,
+    bytes: usize,
+}
+
+impl Pool {
+    fn free(&self) -> MutexGuard<'_, Free> {
+        // Nothing panics while it is held.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Memory for `bytes` at least, with anything in it.
+    fn take(&self, bytes: usize) -> Vec<Word> {
+        if bytes < LARGE_BYTES {
+            return Word::allocate_zeroed_vec(bytes.div_ceil(WORD_BYTES));
+        }
+        let mut free = self.free();
+        if let Some(index) = free.buffers.iter().rposition(|buffer| bytes_of(buffer) >= bytes) {
+            let buffer = free.buffers.remove(index);
+            free.bytes -= bytes_of(&buffer);
+            return buffer;
+        }
+        drop(free);
+        // A power of two: the next message, a little larger, finds room in it.
+        Word::allocate_zeroed_vec(bytes.next_power_of_two() / WORD_BYTES)
+    }
+
+    fn give_back(&self, buffer: Vec<Word>) {
+        let bytes = bytes_of(&buffer);
+        if !(LARGE_BYTES..=GROWTH_BYTES).contains(&bytes) {
+            return;
+        }
+        let mut free = self.free();
+        if free.bytes + bytes <= POOL_BYTES_MAX {
+            free.bytes += bytes;
+            free.buffers.push(buffer);
+        }
+    }
+}
+
+fn bytes_of(buffer: &[Word]) -> usize {
+    buffer.len() * WORD_BYTES
+}
+
 /// A message's bytes with its segment table, aligned to words.
 #[derive(Debug, Default)]
-pub(crate) struct WordBuffer(Vec<Word>);
+pub(crate) struct WordBuffer {
+    words: Vec<Word>,
+    /// What of it is the message.
+    bytes: usize,
+    /// Gone with its connection.
+    pool: Weak<Pool>,
+}
 
 impl Deref for WordBuffer {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        Word::words_to_bytes(&self.0)
+        Word::words_to_bytes(&self.words).get(..self.bytes).unwrap_or_default()
+    }
+}
+
+impl Drop for WordBuffer {
+    fn drop(&mut self) {
+        if self.bytes >= LARGE_BYTES
+            && let Some(pool) = self.pool.upgrade()
+        {
+            pool.give_back(std::mem::take(&mut self.words));
+        }
     }
 }
 
 /// One received message, ready to be read.
 pub(crate) struct Message {
-    reader: Reader<BufferSegments<WordBuffer>>,
+    reader: Reader<BufferSegments<SharedBuffer>>,
+    buffer: SharedBuffer,
     /// With the segment table: what it cost on the wire.
     pub bytes: usize,
+}
+
+/// Held by the crate's reader and beside it.
+#[derive(Clone)]
+pub(crate) struct SharedBuffer(Arc<WordBuffer>);
+
+impl Deref for SharedBuffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl Message {
     fn new(buffer: WordBuffer) -> capnp::Result<Self> {
         let bytes = buffer.len();
+        let buffer = SharedBuffer(Arc::new(buffer));
         // Unlimited: rows may be read as often as their owner likes. `checked` below bounds what one pass can cost.
         let mut options = ReaderOptions::new();
         options.traversal_limit_in_words(None);
-        Ok(Self { reader: Reader::new(BufferSegments::new(buffer, options)?, options), bytes })
+        let reader = Reader::new(BufferSegments::new(buffer.clone(), options)?, options);
+        Ok(Self { reader, buffer, bytes })
     }
 
     /// The message's root as `T`.
@@ -53,12 +154,49 @@ impl Message {
         self.reader.get_root()
     }
 
+    /// Its words, where it has one segment.
+    #[inline]
+    pub fn segment(&self) -> Option<Segment<'_>> {
+        Segment::of_message(&self.buffer)
+    }
+
     /// A second reader of the same bytes that fails once it has followed pointers to eight times the message's
     /// size: a message whose pointers overlap to look larger than it is does not pass.
-    pub fn checked(&self) -> Reader<&BufferSegments<WordBuffer>> {
+    pub fn checked(&self) -> Reader<&BufferSegments<SharedBuffer>> {
         let mut options = ReaderOptions::new();
         options.traversal_limit_in_words(Some(8 * (self.bytes / WORD_BYTES) + 64));
         Reader::new(self.reader.get_segments(), options)
+    }
+
+    /// The same with one segment: what was said in several is copied. It counts as many bytes as before.
+    ///
+    /// # Errors
+    /// Damaged, or larger than its segments: its pointers overlap.
+    pub fn into_one_segment<T>(self) -> capnp::Result<Self>
+    where
+        T: capnp::traits::Owned,
+        for<'a> T::Reader<'a>: capnp::traits::FromPointerReader<'a>,
+    {
+        if self.segment().is_some() {
+            return Ok(self);
+        }
+        let words = self.bytes / WORD_BYTES;
+        // Every word is copied once: more than there are is not read.
+        let mut options = ReaderOptions::new();
+        options.traversal_limit_in_words(Some(words + 64));
+        let reader = Reader::new(self.reader.get_segments(), options);
+        let words = u32::try_from(words).unwrap_or(u32::MAX);
+        let allocator = capnp::message::HeapAllocator::new().first_segment_words(words);
+        let mut copy = capnp::message::Builder::new(allocator);
+        copy.set_root(reader.get_root::<T::Reader<'_>>()?)?;
+        let framed = capnp::serialize::write_message_to_words(&copy);
+        let mut words = vec![ZERO; framed.len() / WORD_BYTES];
+        Word::words_to_bytes_mut(&mut words).copy_from_slice(&framed);
+        let copied = Self::new(WordBuffer { words, bytes: framed.len(), pool: Weak::new() })?;
+        match copied.segment() {
+            Some(_) => Ok(Self { bytes: self.bytes, ..copied }),
+            None => Err(capnp::Error::failed("its pointers overlap".to_owned())),
+        }
     }
 }
 
@@ -77,9 +215,12 @@ pub(crate) struct Receiver {
     /// `staging[start..end]` has come and is not yet taken.
     start: usize,
     end: usize,
+    /// How much the next head may bring along.
+    head_bytes: usize,
     /// The message that is being received straight into its own memory.
     body: Option<Body>,
     message_bytes_max: usize,
+    pool: Arc<Pool>,
 }
 
 struct Body {
@@ -89,22 +230,35 @@ struct Body {
 }
 
 impl Body {
+    fn room(&self) -> usize {
+        bytes_of(&self.words).min(self.total)
+    }
+
     fn grow(&mut self) {
         let bytes = (self.filled * 2).max(GROWTH_BYTES).min(self.total);
-        self.words.resize(bytes.div_ceil(WORD_BYTES), capnp::word(0, 0, 0, 0, 0, 0, 0, 0));
+        self.words.resize(bytes.div_ceil(WORD_BYTES), ZERO);
     }
 
     fn rest(&mut self) -> &mut [u8] {
-        if self.filled == self.words.len() * WORD_BYTES {
+        if self.filled == self.room() {
             self.grow();
         }
-        Word::words_to_bytes_mut(&mut self.words).get_mut(self.filled..).unwrap_or_default()
+        let room = self.room();
+        Word::words_to_bytes_mut(&mut self.words).get_mut(self.filled..room).unwrap_or_default()
     }
 }
 
 impl Receiver {
     pub fn new(message_bytes_max: usize) -> Self {
-        Self { staging: vec![0; STAGING_BYTES].into_boxed_slice(), start: 0, end: 0, body: None, message_bytes_max }
+        Self {
+            staging: vec![0; STAGING_BYTES].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            head_bytes: STAGING_BYTES,
+            body: None,
+            message_bytes_max,
+            pool: Arc::default(),
+        }
     }
 
     /// Where the next bytes of the stream go; never empty once `take` has answered `None`.
@@ -117,7 +271,9 @@ impl Receiver {
                     self.end -= self.start;
                     self.start = 0;
                 }
-                self.staging.get_mut(self.end..).unwrap_or_default()
+                // A segment table is shorter than a head, so that there is always room for its rest.
+                let end = self.head_bytes.max(self.end + 1).min(self.staging.len());
+                self.staging.get_mut(self.end..end).unwrap_or_default()
             }
         }
     }
@@ -125,7 +281,7 @@ impl Receiver {
     /// `bytes` more have been written into what `space` gave.
     pub fn filled(&mut self, bytes: usize) {
         match &mut self.body {
-            Some(body) => body.filled = (body.filled + bytes).min(body.words.len() * WORD_BYTES),
+            Some(body) => body.filled = (body.filled + bytes).min(body.room()),
             None => self.end = (self.end + bytes).min(self.staging.len()),
         }
     }
@@ -138,9 +294,7 @@ impl Receiver {
                 return Ok(None);
             };
             let taken = staged.len().min(total);
-            let mut body = Body { words: Vec::new(), filled: 0, total };
-            let allocated = total.min(GROWTH_BYTES.max(taken)).div_ceil(WORD_BYTES);
-            body.words = Word::allocate_zeroed_vec(allocated);
+            let mut body = Body { words: self.pool.take(total.min(GROWTH_BYTES.max(taken))), filled: 0, total };
             let memory = Word::words_to_bytes_mut(&mut body.words);
             if let (Some(to), Some(from)) = (memory.get_mut(..taken), staged.get(..taken)) {
                 to.copy_from_slice(from);
@@ -150,9 +304,13 @@ impl Receiver {
             self.body = Some(body);
         }
         match self.body.take() {
-            Some(body) if body.filled == body.total => Message::new(WordBuffer(body.words))
-                .map(Some)
-                .map_err(|error| ReceiveError::Unreadable(error.to_string())),
+            Some(body) if body.filled == body.total => {
+                self.head_bytes = if body.total >= LARGE_BYTES { HEAD_BYTES } else { STAGING_BYTES };
+                let pool = Arc::downgrade(&self.pool);
+                Message::new(WordBuffer { words: body.words, bytes: body.total, pool })
+                    .map(Some)
+                    .map_err(|error| ReceiveError::Unreadable(error.to_string()))
+            }
             unfinished => {
                 self.body = unfinished;
                 Ok(None)
