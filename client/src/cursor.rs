@@ -11,7 +11,7 @@ use millstream_codec::mysql::gtid::{ExecutedGtids, GNO_MAX, Gtid, MysqlGtid, Tsi
 use millstream_codec::wire::position::{OpenXa, Position, ResumeToken};
 
 use crate::error::ClientError;
-use crate::transaction::FilePosition;
+use crate::transaction::{FilePosition, text};
 
 /// A position in a destination, as bytes to be stored beside the data. A client that starts with it goes on exactly
 /// behind the transaction that it was taken from, whatever server leads the destination then.
@@ -52,7 +52,10 @@ const ADDED_A_COPY: usize = 256;
 enum Added {
     Gtid(Gtid),
     /// MySQL's numbers that follow each other, up to and with `last`.
-    Run { first: MysqlGtid, last: u64 },
+    Run {
+        first: MysqlGtid,
+        last: u64,
+    },
     Set(ExecutedGtids),
 }
 
@@ -130,8 +133,8 @@ struct Run {
 impl Run {
     /// Whether this is the text of the next one. Only as a server writes it: whatever is written otherwise is parsed.
     #[inline]
-    fn is_next(&self, gtid: &str) -> bool {
-        let Some(digits) = gtid.as_bytes().strip_prefix(self.prefix.as_bytes()) else { return false };
+    fn is_next(&self, gtid: &[u8]) -> bool {
+        let Some(digits) = gtid.strip_prefix(self.prefix.as_bytes()) else { return false };
         // Of more digits not one number is expected: there is no overflow.
         if digits.len() > 19 || digits.first().is_none_or(|first| *first == b'0') {
             return false;
@@ -208,14 +211,14 @@ impl Cursor {
     }
 
     /// One more transaction is behind it. `delta`: what to add to the executed set; empty: `gtid` alone. It ends at
-    /// `offset` of `file`.
+    /// `offset` of `file`. GTIDs are text, as bytes.
     ///
     /// # Errors
     /// Says what is wrong with the server's GTIDs.
     #[inline]
-    pub fn advance(&mut self, gtid: &str, delta: &str, file: &str, offset: u64) -> Result<(), String> {
-        if *self.place.file != *file {
-            self.place.file = file.into();
+    pub fn advance(&mut self, gtid: &[u8], delta: &[u8], file: &Arc<str>, offset: u64) -> Result<(), String> {
+        if !Arc::ptr_eq(&self.place.file, file) {
+            self.place.file = file.clone();
         }
         self.place.offset = offset;
         if delta.is_empty()
@@ -229,7 +232,7 @@ impl Cursor {
             run.next += 1;
             return Ok(());
         }
-        self.add(gtid, delta)
+        self.add(text(Some(gtid)), text(Some(delta)))
     }
 
     /// What does not go on from the last one.
@@ -269,13 +272,10 @@ impl Cursor {
     }
 
     /// Whether a transaction is behind it already.
-    pub fn covers(&self, incarnation: &str, gtid: &str, file: &str, offset: u64) -> bool {
+    pub fn covers(&self, incarnation: &str, gtid: &str, end: &FilePosition) -> bool {
         match gtid.parse::<Gtid>() {
             Ok(gtid) => self.executed.contains(&gtid),
-            Err(_) => {
-                let end = FilePosition { file: file.into(), offset };
-                self.incarnation() == incarnation && end.is_at_or_before(&self.place)
-            }
+            Err(_) => self.incarnation() == incarnation && end.is_at_or_before(&self.place),
         }
     }
 
@@ -319,6 +319,10 @@ mod tests {
         Cursor::new(&position).expect("position")
     }
 
+    fn advance(cursor: &mut Cursor, gtid: &str, delta: &str, file: &str, offset: u64) -> Result<(), String> {
+        cursor.advance(gtid.as_bytes(), delta.as_bytes(), &file.into(), offset)
+    }
+
     fn end(file: &str, offset: u64) -> FilePosition {
         FilePosition { file: file.into(), offset }
     }
@@ -327,7 +331,7 @@ mod tests {
     fn commits_add_their_gtids_to_the_base() {
         let check = |base: &str, gtid: &str, delta: &str, expected: &str| {
             let mut cursor = at("binlog.000001", 4, base);
-            cursor.advance(gtid, delta, "binlog.000002", 700).expect("advance");
+            advance(&mut cursor, gtid, delta, "binlog.000002", 700).expect("advance");
             let position = cursor.to_position();
             assert_eq!(position.gtid_set, expected);
             assert_eq!((position.file.as_str(), position.offset), ("binlog.000002", 700));
@@ -345,14 +349,14 @@ mod tests {
     #[test]
     fn a_gtid_of_the_other_kind_of_server_is_refused() {
         let mut cursor = at("b.1", 4, &format!("{UUID}:1"));
-        assert!(cursor.advance("0-1-2", "", "b.1", 9).is_err());
-        assert!(cursor.advance("nonsense:x", "", "b.1", 9).is_err());
+        assert!(advance(&mut cursor, "0-1-2", "", "b.1", 9).is_err());
+        assert!(advance(&mut cursor, "nonsense:x", "", "b.1", 9).is_err());
     }
 
     #[test]
     fn a_token_comes_back_as_the_position_it_was_made_of() {
         let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1-5"));
-        cursor.advance(&format!("{UUID}:6"), "", "binlog.000001", 900).expect("advance");
+        advance(&mut cursor, &format!("{UUID}:6"), "", "binlog.000001", 900).expect("advance");
         let token = cursor.to_token("main");
         let read = ResumeToken::decode(token.as_bytes()).expect("token");
         assert_eq!((read.destination.as_str(), read.position), ("main", cursor.to_position()));
@@ -364,7 +368,7 @@ mod tests {
     fn a_held_snapshot_does_not_move() {
         let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1-5"));
         let snapshot = cursor.snapshot();
-        cursor.advance(&format!("{UUID}:6"), "", "binlog.000001", 900).expect("advance");
+        advance(&mut cursor, &format!("{UUID}:6"), "", "binlog.000001", 900).expect("advance");
         assert_eq!(snapshot.to_position(&end("binlog.000001", 4)).gtid_set, format!("{UUID}:1-5"));
     }
 
@@ -372,10 +376,10 @@ mod tests {
     fn snapshots_of_many_commits_are_each_where_they_were_taken() {
         let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1"));
         let mut other = cursor.clone();
-        other.advance(&format!("{UUID}:100"), "", "binlog.000001", 5).expect("advance");
+        advance(&mut other, &format!("{UUID}:100"), "", "binlog.000001", 5).expect("advance");
         let snapshots: Vec<Snapshot> = (2..1000)
             .map(|number| {
-                cursor.advance(&format!("{UUID}:{number}"), "", "binlog.000001", number).expect("advance");
+                advance(&mut cursor, &format!("{UUID}:{number}"), "", "binlog.000001", number).expect("advance");
                 cursor.snapshot()
             })
             .collect();
@@ -387,14 +391,67 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_numbers_and_what_breaks_them_add_up_as_the_texts_one_by_one() {
+        let other = UUID.replace('3', "4");
+        let texts: Vec<String> = [
+            (UUID, 6, 20),
+            (&*other, 1, 3),
+            (UUID, 20, 25),
+            (UUID, 30, 40),
+            (&*format!("{UUID}:tag"), 1, 4),
+            (&*other, 4, 9),
+            // The same number once more, and one that was left out.
+            (&*other, 8, 9),
+            (UUID, 25, 26),
+        ]
+        .iter()
+        .flat_map(|(tsid, from, to)| (*from..*to).map(move |number| format!("{tsid}:{number}")))
+        .collect();
+        let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1-5"));
+        let mut expected = format!("{UUID}:1-5").parse::<ExecutedGtids>().expect("set");
+        let mut snapshots = Vec::new();
+        for text in &texts {
+            advance(&mut cursor, text, "", "binlog.000001", 5).expect("advance");
+            expected.add(&text.parse().expect("gtid")).expect("added");
+            // A clone that goes on elsewhere does not disturb it.
+            let mut elsewhere = cursor.clone();
+            advance(&mut elsewhere, &format!("{UUID}:1000"), "", "binlog.000001", 6).expect("advance");
+            assert_ne!(elsewhere.to_position().gtid_set, expected.to_string());
+            snapshots.push((cursor.snapshot(), expected.to_string()));
+        }
+        for (snapshot, expected) in snapshots {
+            assert_eq!(snapshot.to_position(&end("binlog.000001", 5)).gtid_set, expected);
+        }
+    }
+
+    #[test]
+    fn a_gtid_that_only_looks_like_the_next_one_is_parsed() {
+        let check = |next: &str, expected: Option<&str>| {
+            let mut cursor = at("b.1", 4, "");
+            advance(&mut cursor, &format!("{UUID}:9"), "", "b.1", 5).expect("advance");
+            let advanced = advance(&mut cursor, next, "", "b.1", 6);
+            assert_eq!(advanced.is_ok().then(|| cursor.to_position().gtid_set), expected.map(str::to_owned), "{next}");
+        };
+        check(&format!("{UUID}:10"), Some(&format!("{UUID}:9-10")));
+        check(&format!("{UUID}:010"), Some(&format!("{UUID}:9-10")));
+        check(&format!("{UUID}:11"), Some(&format!("{UUID}:9:11")));
+        check(&format!("{UUID}:1"), Some(&format!("{UUID}:1:9")));
+        check(&format!("{UUID}:"), None);
+        check(&format!("{UUID}:1x"), None);
+        check(&format!("{UUID}:0"), None);
+        check(&format!("{UUID}:18446744073709551626"), None);
+        check("0-1-10", None);
+    }
+
+    #[test]
     fn what_is_behind_a_cursor_is_known_by_gtid_or_else_by_place() {
         let with_gtids = at("binlog.000010", 500, &format!("{UUID}:1-5"));
-        assert!(with_gtids.covers("other", &format!("{UUID}:5"), "x.1", 9));
-        assert!(!with_gtids.covers("one", &format!("{UUID}:6"), "binlog.000001", 9));
+        assert!(with_gtids.covers("other", &format!("{UUID}:5"), &end("x.1", 9)));
+        assert!(!with_gtids.covers("one", &format!("{UUID}:6"), &end("binlog.000001", 9)));
         let without = at("binlog.000010", 500, "");
-        assert!(without.covers("one", "", "binlog.000009", 9999));
-        assert!(without.covers("one", "", "binlog.000010", 500));
-        assert!(!without.covers("one", "", "binlog.000010", 501));
-        assert!(!without.covers("two", "", "binlog.000009", 4));
+        assert!(without.covers("one", "", &end("binlog.000009", 9999)));
+        assert!(without.covers("one", "", &end("binlog.000010", 500)));
+        assert!(!without.covers("one", "", &end("binlog.000010", 501)));
+        assert!(!without.covers("two", "", &end("binlog.000009", 4)));
     }
 }

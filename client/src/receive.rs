@@ -123,6 +123,7 @@ impl Drop for WordBuffer {
 pub(crate) struct Message {
     reader: Reader<BufferSegments<SharedBuffer>>,
     buffer: SharedBuffer,
+    has_one_segment: bool,
     /// With the segment table: what it cost on the wire.
     pub bytes: usize,
 }
@@ -146,7 +147,8 @@ impl Message {
         let mut options = ReaderOptions::new();
         options.traversal_limit_in_words(None);
         let reader = Reader::new(BufferSegments::new(buffer.clone(), options)?, options);
-        Ok(Self { reader, buffer, bytes })
+        let has_one_segment = Segment::of_message(&buffer).is_some();
+        Ok(Self { reader, buffer, has_one_segment, bytes })
     }
 
     /// The message's root as `T`.
@@ -157,7 +159,7 @@ impl Message {
     /// Its words, where it has one segment.
     #[inline]
     pub fn segment(&self) -> Option<Segment<'_>> {
-        Segment::of_message(&self.buffer)
+        self.has_one_segment.then(|| Segment::of_known(&self.buffer))
     }
 
     /// A second reader of the same bytes that fails once it has followed pointers to eight times the message's
@@ -392,6 +394,152 @@ mod tests {
     fn a_message_larger_than_its_first_allocation_grows_with_its_bytes() {
         let text = "z".repeat(5 << 20);
         assert_eq!(receive(&framed(&text), 100_000, 8 << 20), Ok(vec![text]));
+    }
+
+    /// One message into a receiver, as a socket with all of it would bring it.
+    fn received(receiver: &mut Receiver, text: &str) -> Message {
+        let framed = framed(text);
+        let mut rest = &framed[..];
+        loop {
+            let space = receiver.space();
+            let count = space.len().min(rest.len());
+            space[..count].copy_from_slice(&rest[..count]);
+            rest = &rest[count..];
+            receiver.filled(count);
+            if let Some(message) = receiver.take().expect("sound") {
+                assert!(rest.is_empty());
+                return message;
+            }
+        }
+    }
+
+    fn text_of(message: &Message) -> &str {
+        message.root::<capnp::text::Reader<'_>>().expect("root").to_str().expect("utf-8")
+    }
+
+    fn numbers(mut state: u64) -> impl FnMut(usize) -> usize {
+        move |below| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        }
+    }
+
+    #[test]
+    fn memory_is_used_again_once_its_message_is_dropped_and_not_before() {
+        let mut receiver = Receiver::new(1 << 24);
+        let place = |message: &Message| message.buffer.as_ptr();
+        let first = received(&mut receiver, &"a".repeat(100_000));
+        let second = received(&mut receiver, &"b".repeat(100_000));
+        assert_ne!(place(&first), place(&second));
+        assert_eq!(receiver.pool.free().buffers.len(), 0, "both are in use");
+        let freed = place(&first);
+        // On another thread, as an application may.
+        std::thread::spawn(move || drop(first)).join().expect("dropped");
+        assert_eq!(receiver.pool.free().bytes, 128 << 10);
+        let third = received(&mut receiver, &"c".repeat(90_000));
+        assert_eq!(place(&third), freed);
+        assert_eq!((text_of(&second), text_of(&third)), (&*"b".repeat(100_000), &*"c".repeat(90_000)));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_a_huge_message_is_not_kept() {
+        let mut receiver = Receiver::new(1 << 24);
+        drop(received(&mut receiver, &"x".repeat(5 << 20)));
+        assert_eq!(receiver.pool.free().bytes, 0);
+        let held: Vec<Message> = (0..40).map(|_| received(&mut receiver, &"y".repeat(250_000))).collect();
+        drop(held);
+        let kept = receiver.pool.free().bytes;
+        assert!(kept > 0 && kept <= POOL_BYTES_MAX, "{kept}");
+        assert_eq!(kept, receiver.pool.free().buffers.iter().map(|buffer| bytes_of(buffer)).sum::<usize>());
+        // Small ones are not kept at all.
+        drop(received(&mut receiver, "z"));
+        assert_eq!(receiver.pool.free().bytes, kept);
+        // Of a connection that is gone, nothing is.
+        let pool = Arc::downgrade(&receiver.pool);
+        let last = received(&mut receiver, &"w".repeat(100_000));
+        drop(receiver);
+        assert!(pool.upgrade().is_none());
+        assert_eq!(text_of(&last).len(), 100_000);
+    }
+
+    #[test]
+    fn messages_of_any_sizes_come_out_equal_while_buffers_are_used_again() {
+        let mut random = numbers(7);
+        for round in 0..20 {
+            let mut texts = Vec::new();
+            for _ in 0..60 {
+                let sizes = [10, 5_000, 70_000, 300_000, 1_500_000];
+                // The largest in the first round only.
+                let size = random(sizes.len() - usize::from(round > 0));
+                let bytes = random(sizes[size]);
+                texts.push(char::from(b'a' + random(26) as u8).to_string().repeat(bytes));
+            }
+            let stream: Vec<u8> = texts.iter().flat_map(|text| framed(text)).collect();
+            let mut receiver = Receiver::new(1 << 22);
+            // Some are held for a while, as transactions are.
+            let mut held: Vec<(usize, Message)> = Vec::new();
+            let (mut rest, mut taken) = (&stream[..], 0);
+            while !rest.is_empty() {
+                let space = receiver.space();
+                let count = space.len().min(rest.len()).min(1 + random(200_000));
+                assert!(count > 0, "space is empty");
+                space[..count].copy_from_slice(&rest[..count]);
+                rest = &rest[count..];
+                receiver.filled(count);
+                while let Some(message) = receiver.take().expect("sound") {
+                    held.push((taken, message));
+                    taken += 1;
+                    if held.len() > 4 {
+                        let place = random(held.len());
+                        let (index, message) = held.swap_remove(place);
+                        assert!(text_of(&message) == texts[index], "round {round}, message {index}");
+                    }
+                }
+            }
+            assert_eq!(taken, texts.len());
+            for (index, message) in held {
+                assert!(text_of(&message) == texts[index], "round {round}, message {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_in_several_segments_is_copied_into_one_unless_its_pointers_overlap() {
+        use millstream_codec::millstream_capnp::server_message;
+        let allocator = capnp::message::HeapAllocator::new()
+            .first_segment_words(4)
+            .allocation_strategy(capnp::message::AllocationStrategy::FixedSize);
+        let mut builder = capnp::message::Builder::new(allocator);
+        let mut servers = builder.init_root::<server_message::Builder<'_>>().init_redirect(9);
+        for index in 0..9 {
+            servers.set(index, format!("server number {index}"));
+        }
+        let bytes = capnp::serialize::write_message_to_words(&builder);
+        let message = |bytes: &[u8]| {
+            let mut words = vec![ZERO; bytes.len() / WORD_BYTES];
+            Word::words_to_bytes_mut(&mut words).copy_from_slice(bytes);
+            Message::new(WordBuffer { words, bytes: bytes.len(), pool: Weak::new() }).expect("sound")
+        };
+        assert!(message(&bytes).segment().is_none());
+        let copied = message(&bytes).into_one_segment::<server_message::Owned>().expect("copied");
+        assert_eq!(copied.bytes, bytes.len(), "it costs the credit that it has taken");
+        let texts = copied.segment().and_then(|segment| segment.root()).and_then(|root| root.texts(0)).expect("texts");
+        let texts: Vec<_> =
+            texts.iter().map(|text| String::from_utf8_lossy(text.expect("text")).into_owned()).collect();
+        assert_eq!(texts, (0..9).map(|index| format!("server number {index}")).collect::<Vec<_>>());
+
+        // A message (one data word, one pointer), a list of 200 texts that are all the same one, and another segment.
+        let mut segment: Vec<u64> = vec![1 << 48 | 1 << 32, 9, 1 | 6 << 32 | 200 << 35];
+        segment.extend((0..200_u64).map(|index| (199 - index) << 2 | 1 | 2 << 32 | 800 << 35));
+        segment.extend([0x6161_6161_6161_6161; 99]);
+        segment.push(0x0061_6161_6161_6161);
+        let mut bytes = [1_u32.to_le_bytes(), (segment.len() as u32).to_le_bytes(), [0; 4], [0; 4]].concat();
+        bytes.extend(segment.iter().flat_map(|word| word.to_le_bytes()));
+        let overlapping = message(&bytes);
+        let root: server_message::Reader<'_> = overlapping.root().expect("root");
+        let Ok(server_message::Which::Redirect(Ok(list))) = root.which() else { panic!("no redirect") };
+        assert_eq!(list.get(7).expect("text").len(), 799);
+        assert!(overlapping.into_one_segment::<server_message::Owned>().is_err());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::cursor::{Cursor, Token};
 use crate::error::{ClientError, Disposition};
 use crate::notice::Notice;
 use crate::protocol::{Committed, Connection, Durable, Event};
-use crate::transaction::{Transaction, text};
+use crate::transaction::{FilePosition, Transaction, text};
 
 /// Redirects that are followed without a subscription in between.
 const REDIRECTS_MAX: u32 = 8;
@@ -465,14 +465,19 @@ impl Session {
         let Some(last) = committed.last.fragment() else {
             return Err(self.malformed("a transaction that is gone".to_owned()));
         };
-        let (gtid, delta) = (text(last.gtid()), text(last.gtid_delta()));
-        let end = last.position();
-        let (file, offset) = (text(end.map(|end| end.file)), end.map_or(0, |end| end.offset));
+        let (gtid, delta) = (last.gtid().unwrap_or_default(), last.gtid_delta().unwrap_or_default());
         let redelivered = self
             .handed_before
             .as_ref()
-            .is_some_and(|handed| handed.covers(cursor.incarnation(), gtid, file, offset));
-        if let Err(reason) = cursor.advance(gtid, delta, file, offset) {
+            .is_some_and(|handed| handed.covers(cursor.incarnation(), text(Some(gtid)), &committed.last.position()));
+        let advanced = match (committed.last.file(), last.end_offset()) {
+            (Some(file), Some(offset)) => cursor.advance(gtid, delta, file, offset),
+            _ => {
+                let FilePosition { file, offset } = committed.last.position();
+                cursor.advance(gtid, delta, &file, offset)
+            }
+        };
+        if let Err(reason) = advanced {
             return Err(self.malformed(reason));
         }
         let snapshot = cursor.snapshot();

@@ -28,8 +28,10 @@ pub(crate) struct Received {
     pub fragments: ListPlace,
     /// By id, ascending.
     pub layouts: Vec<(u32, Arc<Layout>)>,
-    /// The file that its last commit lies in: as a rule that of all.
+    /// The file that its last commit lies in.
     pub file: Arc<str>,
+    /// The others lie there too: as a rule.
+    pub is_of_one_file: bool,
     pub destination: Arc<str>,
 }
 
@@ -112,13 +114,15 @@ impl Part {
         self.received.fragment(self.fragment)
     }
 
-    /// The transaction's GTID, and what it adds to the executed set where that is more: of the part with the commit.
+    /// The transaction's GTID: of the part with the commit.
+    pub fn gtid(&self) -> &str {
+        text(self.fragment().and_then(|fragment| fragment.gtid()))
+    }
+
+    /// The file that the transaction ends in, where all of its batch do.
     #[inline]
-    pub fn gtids(&self) -> (&str, &str) {
-        match self.fragment() {
-            Some(fragment) => (text(fragment.gtid()), text(fragment.gtid_delta())),
-            None => ("", ""),
-        }
+    pub fn file(&self) -> Option<&Arc<str>> {
+        self.received.is_of_one_file.then_some(&self.received.file)
     }
 
     /// Where the transaction begins: of the part with the commit.
@@ -197,7 +201,7 @@ impl Transaction {
 
     /// Empty where the source has no GTIDs. Read from where it was received: nothing is copied.
     pub fn gtid(&self) -> &str {
-        self.last.gtids().0
+        self.last.gtid()
     }
 
     /// The same on every delivery: its GTID, else incarnation, file and start.
@@ -274,8 +278,7 @@ fn read_change<'a>(part: &'a Part, number: u32, change: Struct<'a>) -> Result<Op
             }
             let layout = part.received.layout(reader.layout());
             let layout = layout.ok_or_else(|| unreadable("batch", "rows name a layout that has not come"))?;
-            let rows = RowsReader::of_words(reader, layout)
-                .map_err(|error| unreadable(&format!("{}.{}", layout.database, layout.table), error))?;
+            let rows = RowsReader::of_words(reader, layout).map_err(|error| unreadable(&table_of(layout), error))?;
             Ok(Some(Change::Rows(Rows { part, number, rows, layout })))
         }
         Some(view::Change::Ddl(ddl)) => Ok(Some(Change::Ddl(Ddl { reader: ddl }))),
@@ -340,6 +343,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Row by row, by the layout.
+    #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Row<'a>> + use<'a> {
         let rows = self.rows;
         (0..rows.len()).map(move |index| Row {
@@ -387,7 +391,7 @@ impl<'a> Rows<'a> {
         T: OwnedStruct,
         T::Reader<'a>: HasTypeId,
     {
-        let table = || format!("{}.{}", self.layout.database, self.layout.table);
+        let table = || table_of(self.layout);
         let compiled = <T::Reader<'a> as HasTypeId>::TYPE_ID;
         if compiled != self.layout.struct_id {
             let reason = format!(
@@ -426,11 +430,17 @@ impl<'a> Row<'a> {
     ///
     /// # Errors
     /// Where the row's bytes are damaged.
+    #[inline]
     pub fn get(&self, column: &str) -> Result<Value<'a>, ClientError> {
-        match self.after.or(self.before) {
+        match self.newest() {
             Some(image) => named(image, column),
             None => Ok(Value::Absent),
         }
+    }
+
+    #[inline]
+    fn newest(&self) -> Option<&RowReader<'a>> {
+        self.after.as_ref().or(self.before.as_ref())
     }
 
     /// The value of a column in the newest image by its index in the layout: where many rows are read, the index is
@@ -438,12 +448,10 @@ impl<'a> Row<'a> {
     ///
     /// # Errors
     /// Where the row's bytes are damaged.
+    #[inline]
     pub fn value(&self, index: usize) -> Result<Value<'a>, ClientError> {
-        let Some(image) = self.after.or(self.before) else { return Ok(Value::Absent) };
-        image.value(index).map_err(|error| {
-            let layout = image.layout();
-            unreadable(&format!("{}.{}", layout.database, layout.table), error)
-        })
+        let Some(image) = self.newest() else { return Ok(Value::Absent) };
+        image.value(index).map_err(|error| unreadable(&table_of(image.layout()), error))
     }
 
     /// The value that a column had before.
@@ -451,16 +459,20 @@ impl<'a> Row<'a> {
     /// # Errors
     /// Where the row's bytes are damaged.
     pub fn get_before(&self, column: &str) -> Result<Value<'a>, ClientError> {
-        self.before.map_or(Ok(Value::Absent), |image| named(image, column))
+        self.before.as_ref().map_or(Ok(Value::Absent), |image| named(image, column))
     }
 }
 
-fn named<'a>(image: RowReader<'a>, column: &str) -> Result<Value<'a>, ClientError> {
-    let value = image.value_named(column).map_err(|error| {
-        let layout = image.layout();
-        unreadable(&format!("{}.{}.{column}", layout.database, layout.table), error)
-    })?;
-    Ok(value.unwrap_or(Value::Absent))
+#[inline]
+fn named<'a>(image: &RowReader<'a>, column: &str) -> Result<Value<'a>, ClientError> {
+    match image.value_named(column) {
+        Ok(value) => Ok(value.unwrap_or(Value::Absent)),
+        Err(error) => Err(unreadable(&format!("{}.{column}", table_of(image.layout())), error)),
+    }
+}
+
+fn table_of(layout: &Layout) -> String {
+    format!("{}.{}", layout.database, layout.table)
 }
 
 /// A statement that changed the schema.

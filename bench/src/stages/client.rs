@@ -136,13 +136,8 @@ fn batches(row_count: usize, rows_each: usize) -> Vec<(usize, Vec<u8>)> {
         in_batch += count;
         offset += 400 + event.len() as u64;
         if in_transaction >= rows_each {
-            let end = FragmentEnd {
-                commit: true,
-                abort: false,
-                position: (FILE, offset),
-                gtid_delta: "",
-                truncate_to: None,
-            };
+            let end =
+                FragmentEnd { commit: true, abort: false, position: (FILE, offset), gtid_delta: "", truncate_to: None };
             builder.end_fragment(&end);
             (in_transaction, event_number) = (0, 0);
             if builder.len_bytes() >= BATCH_BYTES {

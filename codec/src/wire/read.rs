@@ -10,8 +10,8 @@ use capnp::{primitive_list, struct_list};
 
 use super::encoded::{CellState, Image, Op};
 use super::layout::{ColumnKind, Layout, LayoutColumn};
-use super::words::{Struct, StructList};
 use super::view;
+use super::words::{Struct, StructList};
 use crate::millstream_capnp::{cell, rows};
 
 /// One value. Labels of ENUM and SET are in the layout.
@@ -321,6 +321,7 @@ pub struct RowsReader<'a> {
 }
 
 /// Has the list of an image, where there is to be one, as many rows as are announced?
+#[inline]
 fn of_count(op: Op, count: u32, image: Image, list: RowList<'_>) -> Result<Option<RowList<'_>>, ReadError> {
     match list.len() {
         found if found == count => Ok(Some(list)),
@@ -362,6 +363,7 @@ impl<'a> RowsReader<'a> {
     ///
     /// # Errors
     /// Where the message is damaged, or the layout is another one's.
+    #[inline]
     pub fn of_words(reader: view::Rows<'a>, layout: &'a Layout) -> Result<Self, ReadError> {
         if reader.layout() != layout.id {
             return Err(ReadError::OtherLayout { found: reader.layout(), expected: layout.id });
@@ -418,11 +420,13 @@ impl<'a> RowsReader<'a> {
     }
 
     /// The row as it was: of updates and deletes.
+    #[inline]
     pub fn before(&self, row: u32) -> Option<RowReader<'a>> {
         self.image(row, Image::Before, self.before?, self.before_present)
     }
 
     /// The row as it is now: of inserts and updates.
+    #[inline]
     pub fn after(&self, row: u32) -> Option<RowReader<'a>> {
         self.image(row, Image::After, self.after?, self.after_present)
     }
@@ -487,6 +491,7 @@ impl<'a> RowReader<'a> {
     ///
     /// # Errors
     /// Where the message is damaged.
+    #[inline]
     pub fn value(&self, index: usize) -> Result<Value<'a>, ReadError> {
         match self.layout.columns.get(index) {
             Some(column) => self.value_of(index, column),
@@ -498,6 +503,7 @@ impl<'a> RowReader<'a> {
     ///
     /// # Errors
     /// Where the message is damaged.
+    #[inline]
     pub fn value_named(&self, name: &str) -> Result<Option<Value<'a>>, ReadError> {
         match self.layout.columns.iter().position(|column| column.name == name) {
             Some(index) => self.value(index).map(Some),

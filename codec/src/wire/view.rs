@@ -74,12 +74,18 @@ impl<'a> Fragment<'a> {
         self.file_position(0)
     }
 
+    /// Of `position`, where the file is known.
+    #[inline]
+    pub fn end_offset(&self) -> Option<u64> {
+        Some(self.0.structure(0)?.u64(0))
+    }
+
     #[inline]
     pub fn start_position(&self) -> Option<FilePosition<'a>> {
         self.file_position(4)
     }
 
-    #[inline]
+    #[inline(always)]
     fn file_position(&self, index: usize) -> Option<FilePosition<'a>> {
         let position = self.0.structure(index)?;
         Some(FilePosition { file: position.text(0)?, offset: position.u64(0) })

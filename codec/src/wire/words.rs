@@ -40,6 +40,12 @@ impl<'a> Segment<'a> {
         (is_one && rest.is_empty()).then_some(Self(segment))
     }
 
+    /// Of one that `of_message` has known before.
+    #[inline]
+    pub fn of_known(framed: &'a [u8]) -> Self {
+        Self(framed.as_chunks::<8>().0.get(1..).unwrap_or_default())
+    }
+
     pub fn len_words(self) -> usize {
         self.0.len()
     }
@@ -80,7 +86,7 @@ impl<'a> Segment<'a> {
     }
 
     /// The struct that the pointer in a word leads to: an empty one where it is null.
-    #[inline]
+    #[inline(always)]
     fn struct_at(self, at: usize) -> Option<Struct<'a>> {
         let pointer = self.word(at)?;
         if pointer == 0 {
@@ -110,14 +116,14 @@ impl<'a> Segment<'a> {
     }
 
     /// `None` inside: null.
-    #[inline]
+    #[inline(always)]
     fn bytes_at(self, at: usize) -> Option<Option<&'a [u8]>> {
         let Some((first, count)) = self.list_at(at, BYTES)? else { return Some(None) };
         self.words(first, count.div_ceil(8))?.as_flattened().get(..count).map(Some)
     }
 
     /// Without the NUL that ends it. Not known to be UTF-8.
-    #[inline]
+    #[inline(always)]
     fn text_at(self, at: usize) -> Option<Option<&'a [u8]>> {
         match self.bytes_at(at)? {
             None => Some(None),
