@@ -314,7 +314,6 @@ impl Connection {
         let checked = message.checked();
         let root: server_message::Reader<'_> = checked.get_root().map_err(|error| self.malformed(error))?;
         if let Ok(server_message::Which::Batch(_)) = root.which() {
-            drop(checked);
             return self.batch(message);
         }
         if let Some(message) = ServerMessage::decode(root).map_err(|error| self.malformed(error))? {

@@ -164,32 +164,34 @@ fn rows(batch: batch::Reader<'_>) {
 
 /// What the reader by words accepts, the crate's accepts too, and it is the same.
 fn by_words(framed: &[u8], fragments: StructList<'_>) {
-    with_message(framed, |message| {
-        let root = message.root::<server_message::Reader<'_>>().expect("a root");
-        let Ok(server_message::Which::Batch(Ok(batch))) = root.which() else { panic!("no batch") };
-        let by_crate = batch.get_fragments().expect("fragments");
-        for (words, crates) in fragments.iter().map(view::Fragment).zip(by_crate).take(ROWS_MAX as usize) {
-            let texts = (words.gtid(), words.gtid_delta(), words.position(), words.start_position());
-            assert!(texts.0.is_none_or(|text| text == crates.get_gtid().expect("a text").as_bytes()));
-            let Some(changes) = words.changes() else { continue };
-            let by_crate = crates.get_changes().expect("changes");
-            for (words, crates) in changes.iter().zip(by_crate).take(ROWS_MAX as usize) {
-                let Some(view::Change::Rows(words)) = view::Change::read(words) else { continue };
-                let layout = Layout { id: words.layout(), ..LAYOUT.clone() };
-                let Ok(words) = RowsReader::of_words(words, &layout) else { continue };
-                let Ok(change::Rows(Ok(crates))) = crates.which() else { panic!("no rows") };
-                let crates = RowsReader::new(crates, &layout).expect("rows");
-                for row in 0..words.len().min(ROWS_MAX) {
-                    let images = [(words.before(row), crates.before(row)), (words.after(row), crates.after(row))];
-                    for (words, crates) in images {
-                        let (Some(words), Some(crates)) = (words, crates) else { continue };
-                        for ((_, words), (_, crates)) in words.values().zip(crates.values()) {
-                            let Ok(words) = words else { continue };
-                            assert_eq!(format!("{words:?}"), format!("{:?}", crates.expect("a value")));
-                        }
+    // Overlapping pointers may be followed as often as one likes by the one, so by the other.
+    let mut options = capnp::message::ReaderOptions::new();
+    options.traversal_limit_in_words(None);
+    let message = capnp::serialize::read_message(framed, options).expect("a sound header");
+    let root: server_message::Reader<'_> = message.get_root().expect("a root");
+    let Ok(server_message::Which::Batch(Ok(batch))) = root.which() else { panic!("no batch") };
+    let by_crate = batch.get_fragments().expect("fragments");
+    for (words, crates) in fragments.iter().map(view::Fragment).zip(by_crate).take(ROWS_MAX as usize) {
+        let texts = (words.gtid(), words.gtid_delta(), words.position(), words.start_position());
+        assert!(texts.0.is_none_or(|text| text == crates.get_gtid().expect("a text").as_bytes()));
+        let Some(changes) = words.changes() else { continue };
+        let by_crate = crates.get_changes().expect("changes");
+        for (words, crates) in changes.iter().zip(by_crate).take(ROWS_MAX as usize) {
+            let Some(view::Change::Rows(words)) = view::Change::read(words) else { continue };
+            let layout = Layout { id: words.layout(), ..LAYOUT.clone() };
+            let Ok(words) = RowsReader::of_words(words, &layout) else { continue };
+            let Ok(change::Rows(Ok(crates))) = crates.which() else { panic!("no rows") };
+            let crates = RowsReader::new(crates, &layout).expect("rows");
+            for row in 0..words.len().min(ROWS_MAX) {
+                let images = [(words.before(row), crates.before(row)), (words.after(row), crates.after(row))];
+                for (words, crates) in images {
+                    let (Some(words), Some(crates)) = (words, crates) else { continue };
+                    for ((_, words), (_, crates)) in words.values().zip(crates.values()) {
+                        let Ok(words) = words else { continue };
+                        assert_eq!(format!("{words:?}"), format!("{:?}", crates.expect("a value")));
                     }
                 }
             }
         }
-    });
+    }
 }
