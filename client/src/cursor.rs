@@ -2,7 +2,8 @@
 //!
 //! The base comes with `Subscribed` (and whenever the server says that nothing is outstanding); each commit adds its
 //! GTIDs and its end. Every transaction has a snapshot. It shares what is large: the GTID set as it was some commits ago,
-//! and what those commits added; it becomes a set of its own only when somebody asks for it.
+//! and what those commits added; it becomes a set of its own only when somebody asks for it. MySQL's numbers nearly always
+//! follow each other: such a run is one entry, whose end each snapshot has for itself.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
