@@ -175,9 +175,10 @@ struct Output {
 
 impl Output {
     fn print(&mut self, transaction: Transaction) -> Result<(), Failure> {
+        let start = transaction.start_position();
         let context = LineContext {
             gtid: transaction.gtid(),
-            file: &transaction.start_position.file,
+            file: &start.file,
             sequence: transaction.sequence,
             commit_time_us: transaction.commit_time_us,
         };
@@ -202,7 +203,7 @@ impl Output {
                         statement: &statement,
                         kind: ddl.kind(),
                         tables: &tables,
-                        offset: transaction.start_position.offset,
+                        offset: start.offset,
                     };
                     self.printer.ddl(&mut self.lines.buffer, &context, &line);
                 }

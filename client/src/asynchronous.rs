@@ -44,6 +44,9 @@ impl Client {
     /// What the client cannot mend by itself: the server refused, a schema break, ..
     pub async fn next_transaction(&mut self) -> Result<Option<Transaction>, ClientError> {
         loop {
+            if let Some(transaction) = self.session.ready()? {
+                return Ok(Some(transaction));
+            }
             match self.advance().await {
                 Ok(Some(transaction)) => return Ok(Some(transaction)),
                 Ok(None) => {}

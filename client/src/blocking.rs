@@ -56,6 +56,9 @@ impl Client {
     /// What the client cannot mend by itself: the server refused, a schema break, ..
     pub fn next_transaction(&mut self) -> Result<Option<Transaction>, ClientError> {
         loop {
+            if let Some(transaction) = self.session.ready()? {
+                return Ok(Some(transaction));
+            }
             match self.advance(None) {
                 Ok(Progress::Transaction(transaction)) => return Ok(Some(transaction)),
                 Ok(_) => {}
@@ -70,6 +73,9 @@ impl Client {
     /// # Errors
     /// As `next_transaction`; after `close`, that.
     pub fn next_within(&mut self, wait: Duration) -> Result<Option<Transaction>, ClientError> {
+        if let Some(transaction) = self.session.ready()? {
+            return Ok(Some(transaction));
+        }
         let deadline = Instant::now() + wait;
         loop {
             match self.advance(Some(deadline))? {

@@ -2,16 +2,17 @@
 //!
 //! The base comes with `Subscribed` (and whenever the server says that nothing is outstanding); each commit adds its
 //! GTIDs and its end. Every transaction has a snapshot. It shares what is large: the GTID set as it was some commits ago,
-//! and what those commits added; it becomes a set of its own only when somebody asks for it.
+//! and what those commits added; it becomes a set of its own only when somebody asks for it. MySQL's numbers nearly always
+//! follow each other: such a run is one entry, whose end each snapshot has for itself.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millstream_codec::mysql::gtid::{ExecutedGtids, Gtid};
+use millstream_codec::mysql::gtid::{ExecutedGtids, GNO_MAX, Gtid, MysqlGtid, Tsid};
 use millstream_codec::wire::position::{OpenXa, Position, ResumeToken};
 
 use crate::error::ClientError;
-use crate::transaction::FilePosition;
+use crate::transaction::{FilePosition, text};
 
 /// A position in a destination, as bytes to be stored beside the data. A client that starts with it goes on exactly
 /// behind the transaction that it was taken from, whatever server leads the destination then.
@@ -44,13 +45,18 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Commits that share one copy of the GTID set. More: fewer copies, and more to add up for a token.
-const COMMITS_A_COPY: usize = 256;
+/// What is added before the GTID set is copied anew. More: fewer copies, and more to add up for a token.
+const ADDED_A_COPY: usize = 256;
 
-/// What one commit adds to the executed set.
+/// What commits add to the executed set.
 #[derive(Debug, Clone)]
 enum Added {
     Gtid(Gtid),
+    /// MySQL's numbers that follow each other, up to and with `last`.
+    Run {
+        first: MysqlGtid,
+        last: u64,
+    },
     Set(ExecutedGtids),
 }
 
@@ -59,7 +65,10 @@ impl Added {
     fn parse(gtid: &str, delta: &str) -> Result<Option<Self>, String> {
         match (gtid, delta) {
             ("", "") => Ok(None),
-            (gtid, "") => Ok(Some(Added::Gtid(gtid.parse().map_err(invalid)?))),
+            (gtid, "") => Ok(Some(match gtid.parse().map_err(invalid)? {
+                Gtid::Mysql(first) => Added::Run { first, last: first.number },
+                other => Added::Gtid(other),
+            })),
             (_, delta) => Ok(Some(Added::Set(delta.parse().map_err(invalid)?))),
         }
     }
@@ -67,6 +76,14 @@ impl Added {
     fn add_to(&self, executed: &mut ExecutedGtids) -> Result<(), String> {
         match self {
             Added::Gtid(gtid) => executed.add(gtid).map_err(invalid),
+            Added::Run { first, last } => {
+                // The first one says whether it is the right kind of server.
+                executed.add(&Gtid::Mysql(*first)).map_err(invalid)?;
+                if let ExecutedGtids::Mysql(set) = executed {
+                    set.add_interval(&first.tsid, first.number, last.saturating_add(1));
+                }
+                Ok(())
+            }
             // In the binlog's order the later one counts, even where its number is lower (gtid_strict_mode=OFF).
             Added::Set(ExecutedGtids::Mariadb(state)) => {
                 state.iter().try_for_each(|gtid| executed.add(&Gtid::Mariadb(*gtid))).map_err(invalid)
@@ -102,14 +119,47 @@ pub(crate) struct Cursor {
     at: Snapshot,
     place: FilePosition,
     executed: ExecutedGtids,
+    run: Option<Run>,
+}
+
+/// What a transaction's GTID is expected to be: one number more than the last, of the same server.
+#[derive(Debug, Clone)]
+struct Run {
+    tsid: Tsid,
+    /// A GTID's text up to its number.
+    prefix: String,
+    next: u64,
+}
+
+impl Run {
+    /// Whether this is the text of the next one. Only as a server writes it: whatever is written otherwise is parsed.
+    #[inline]
+    fn is_next(&self, gtid: &[u8]) -> bool {
+        let Some(digits) = gtid.strip_prefix(self.prefix.as_bytes()) else { return false };
+        // Of more digits not one number is expected: there is no overflow.
+        if digits.len() > 19 || digits.first().is_none_or(|first| *first == b'0') {
+            return false;
+        }
+        let mut number = 0_u64;
+        for digit in digits {
+            let digit = digit.wrapping_sub(b'0');
+            if digit > 9 {
+                return false;
+            }
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+        }
+        number == self.next && number <= GNO_MAX
+    }
 }
 
 /// A cursor as it was behind one transaction, whose end the transaction itself knows.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     log: Arc<Log>,
-    /// So many of the log's commits are behind it.
-    commits: usize,
+    /// So many of what the log has are behind it.
+    added: usize,
+    /// Where the last of these is a run, its end here: it goes on without anybody telling the log.
+    run_last: u64,
 }
 
 impl Snapshot {
@@ -119,9 +169,14 @@ impl Snapshot {
 
     pub fn to_position(&self, place: &FilePosition) -> Position {
         let mut executed = self.log.base.clone();
-        for added in self.log.added().iter().take(self.commits) {
+        for (added, number) in self.log.added().iter().take(self.added).zip(1..) {
             // It was added to the cursor's own set without an error.
-            let _ = added.add_to(&mut executed);
+            let _ = match added {
+                Added::Run { first, .. } if number == self.added => {
+                    Added::Run { first: *first, last: self.run_last }.add_to(&mut executed)
+                }
+                other => other.add_to(&mut executed),
+            };
         }
         Position {
             incarnation: self.log.incarnation.to_string(),
@@ -144,7 +199,7 @@ impl Cursor {
         let executed = position.gtid_set.parse::<ExecutedGtids>().map_err(|error| error.to_string())?;
         let log = Log::new(position.incarnation.as_str().into(), position.open_xa.as_slice().into(), executed.clone());
         let place = FilePosition { file: position.file.as_str().into(), offset: position.offset };
-        Ok(Self { at: Snapshot { log, commits: 0 }, place, executed })
+        Ok(Self { at: Snapshot { log, added: 0, run_last: 0 }, place, executed, run: None })
     }
 
     pub fn incarnation(&self) -> &str {
@@ -156,25 +211,63 @@ impl Cursor {
         self.at.clone()
     }
 
-    /// One more transaction is behind it. `delta`: what to add to the executed set; empty: `gtid` alone.
+    /// One more transaction is behind it. `delta`: what to add to the executed set; empty: `gtid` alone. It ends at
+    /// `offset` of `file`. GTIDs are text, as bytes.
     ///
     /// # Errors
     /// Says what is wrong with the server's GTIDs.
-    pub fn advance(&mut self, gtid: &str, delta: &str, end: &FilePosition) -> Result<(), String> {
-        self.place = end.clone();
+    #[inline]
+    pub fn advance(&mut self, gtid: &[u8], delta: &[u8], file: &Arc<str>, offset: u64) -> Result<(), String> {
+        if !Arc::ptr_eq(&self.place.file, file) {
+            self.place.file = file.clone();
+        }
+        self.place.offset = offset;
+        if delta.is_empty()
+            && let Some(run) = &mut self.run
+            && run.is_next(gtid)
+        {
+            if let ExecutedGtids::Mysql(set) = &mut self.executed {
+                set.add(&MysqlGtid { tsid: run.tsid, number: run.next });
+            }
+            self.at.run_last = run.next;
+            run.next += 1;
+            return Ok(());
+        }
+        self.add(text(Some(gtid)), text(Some(delta)))
+    }
+
+    /// What does not go on from the last one.
+    fn add(&mut self, gtid: &str, delta: &str) -> Result<(), String> {
         let Some(added) = Added::parse(gtid, delta)? else { return Ok(()) };
         added.add_to(&mut self.executed)?;
+        self.run = match (&added, gtid.trim().rsplit_once(':')) {
+            (Added::Run { first, .. }, Some((tsid, _))) => {
+                Some(Run { tsid: first.tsid, prefix: format!("{tsid}:"), next: first.number.saturating_add(1) })
+            }
+            _ => None,
+        };
+        let first = match &added {
+            Added::Run { first, .. } => first.number,
+            _ => 0,
+        };
         let mut known = self.at.log.added();
         // Another cursor that this one was cloned from may have gone on in the same log.
-        if known.len() == self.at.commits && known.len() < COMMITS_A_COPY {
+        if known.len() == self.at.added && known.len() < ADDED_A_COPY {
+            if let Some(Added::Run { last, .. }) = known.last_mut() {
+                *last = self.at.run_last;
+            }
             known.push(added);
             drop(known);
-            self.at.commits += 1;
+            self.at.added += 1;
+            self.at.run_last = first;
         } else {
             drop(known);
             let Log { incarnation, open_xa, .. } = &*self.at.log;
             self.at.log = Log::new(incarnation.clone(), open_xa.clone(), self.executed.clone());
-            self.at.commits = 0;
+            self.at.added = 0;
+            self.at.run_last = 0;
+            // The new log knows of no run that could go on.
+            self.run = None;
         }
         Ok(())
     }
@@ -227,6 +320,10 @@ mod tests {
         Cursor::new(&position).expect("position")
     }
 
+    fn advance(cursor: &mut Cursor, gtid: &str, delta: &str, file: &str, offset: u64) -> Result<(), String> {
+        cursor.advance(gtid.as_bytes(), delta.as_bytes(), &file.into(), offset)
+    }
+
     fn end(file: &str, offset: u64) -> FilePosition {
         FilePosition { file: file.into(), offset }
     }
@@ -235,7 +332,7 @@ mod tests {
     fn commits_add_their_gtids_to_the_base() {
         let check = |base: &str, gtid: &str, delta: &str, expected: &str| {
             let mut cursor = at("binlog.000001", 4, base);
-            cursor.advance(gtid, delta, &end("binlog.000002", 700)).expect("advance");
+            advance(&mut cursor, gtid, delta, "binlog.000002", 700).expect("advance");
             let position = cursor.to_position();
             assert_eq!(position.gtid_set, expected);
             assert_eq!((position.file.as_str(), position.offset), ("binlog.000002", 700));
@@ -253,14 +350,14 @@ mod tests {
     #[test]
     fn a_gtid_of_the_other_kind_of_server_is_refused() {
         let mut cursor = at("b.1", 4, &format!("{UUID}:1"));
-        assert!(cursor.advance("0-1-2", "", &end("b.1", 9)).is_err());
-        assert!(cursor.advance("nonsense:x", "", &end("b.1", 9)).is_err());
+        assert!(advance(&mut cursor, "0-1-2", "", "b.1", 9).is_err());
+        assert!(advance(&mut cursor, "nonsense:x", "", "b.1", 9).is_err());
     }
 
     #[test]
     fn a_token_comes_back_as_the_position_it_was_made_of() {
         let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1-5"));
-        cursor.advance(&format!("{UUID}:6"), "", &end("binlog.000001", 900)).expect("advance");
+        advance(&mut cursor, &format!("{UUID}:6"), "", "binlog.000001", 900).expect("advance");
         let token = cursor.to_token("main");
         let read = ResumeToken::decode(token.as_bytes()).expect("token");
         assert_eq!((read.destination.as_str(), read.position), ("main", cursor.to_position()));
@@ -272,7 +369,7 @@ mod tests {
     fn a_held_snapshot_does_not_move() {
         let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1-5"));
         let snapshot = cursor.snapshot();
-        cursor.advance(&format!("{UUID}:6"), "", &end("binlog.000001", 900)).expect("advance");
+        advance(&mut cursor, &format!("{UUID}:6"), "", "binlog.000001", 900).expect("advance");
         assert_eq!(snapshot.to_position(&end("binlog.000001", 4)).gtid_set, format!("{UUID}:1-5"));
     }
 
@@ -280,10 +377,10 @@ mod tests {
     fn snapshots_of_many_commits_are_each_where_they_were_taken() {
         let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1"));
         let mut other = cursor.clone();
-        other.advance(&format!("{UUID}:100"), "", &end("binlog.000001", 5)).expect("advance");
+        advance(&mut other, &format!("{UUID}:100"), "", "binlog.000001", 5).expect("advance");
         let snapshots: Vec<Snapshot> = (2..1000)
             .map(|number| {
-                cursor.advance(&format!("{UUID}:{number}"), "", &end("binlog.000001", number)).expect("advance");
+                advance(&mut cursor, &format!("{UUID}:{number}"), "", "binlog.000001", number).expect("advance");
                 cursor.snapshot()
             })
             .collect();
@@ -292,6 +389,59 @@ mod tests {
             assert_eq!((position.gtid_set, position.offset), (format!("{UUID}:1-{number}"), number));
         }
         assert_eq!(other.to_position().gtid_set, format!("{UUID}:1:100"));
+    }
+
+    #[test]
+    fn runs_of_numbers_and_what_breaks_them_add_up_as_the_texts_one_by_one() {
+        let other = UUID.replace('3', "4");
+        let texts: Vec<String> = [
+            (UUID, 6, 20),
+            (&*other, 1, 3),
+            (UUID, 20, 25),
+            (UUID, 30, 40),
+            (&*format!("{UUID}:tag"), 1, 4),
+            (&*other, 4, 9),
+            // The same number once more, and one that was left out.
+            (&*other, 8, 9),
+            (UUID, 25, 26),
+        ]
+        .iter()
+        .flat_map(|(tsid, from, to)| (*from..*to).map(move |number| format!("{tsid}:{number}")))
+        .collect();
+        let mut cursor = at("binlog.000001", 4, &format!("{UUID}:1-5"));
+        let mut expected = format!("{UUID}:1-5").parse::<ExecutedGtids>().expect("set");
+        let mut snapshots = Vec::new();
+        for text in &texts {
+            advance(&mut cursor, text, "", "binlog.000001", 5).expect("advance");
+            expected.add(&text.parse().expect("gtid")).expect("added");
+            // A clone that goes on elsewhere does not disturb it.
+            let mut elsewhere = cursor.clone();
+            advance(&mut elsewhere, &format!("{UUID}:1000"), "", "binlog.000001", 6).expect("advance");
+            assert_ne!(elsewhere.to_position().gtid_set, expected.to_string());
+            snapshots.push((cursor.snapshot(), expected.to_string()));
+        }
+        for (snapshot, expected) in snapshots {
+            assert_eq!(snapshot.to_position(&end("binlog.000001", 5)).gtid_set, expected);
+        }
+    }
+
+    #[test]
+    fn a_gtid_that_only_looks_like_the_next_one_is_parsed() {
+        let check = |next: &str, expected: Option<&str>| {
+            let mut cursor = at("b.1", 4, "");
+            advance(&mut cursor, &format!("{UUID}:9"), "", "b.1", 5).expect("advance");
+            let advanced = advance(&mut cursor, next, "", "b.1", 6);
+            assert_eq!(advanced.is_ok().then(|| cursor.to_position().gtid_set), expected.map(str::to_owned), "{next}");
+        };
+        check(&format!("{UUID}:10"), Some(&format!("{UUID}:9-10")));
+        check(&format!("{UUID}:010"), Some(&format!("{UUID}:9-10")));
+        check(&format!("{UUID}:11"), Some(&format!("{UUID}:9:11")));
+        check(&format!("{UUID}:1"), Some(&format!("{UUID}:1:9")));
+        check(&format!("{UUID}:"), None);
+        check(&format!("{UUID}:1x"), None);
+        check(&format!("{UUID}:0"), None);
+        check(&format!("{UUID}:18446744073709551626"), None);
+        check("0-1-10", None);
     }
 
     #[test]

@@ -36,6 +36,8 @@ mod config;
 mod cursor;
 mod error;
 mod notice;
+#[doc(hidden)]
+pub mod offline;
 mod protocol;
 mod receive;
 mod session;

@@ -15,17 +15,19 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use millstream_codec::millstream_capnp::{batch, change, file_position, fragment, rows, server_message};
+use millstream_codec::millstream_capnp::server_message;
 use millstream_codec::wire::layout::Layout;
 use millstream_codec::wire::messages::{
-    ClientMessage, Hello, Order, PROTOCOL_VERSION, ServerMessage, Start, Subscribe,
+    ClientMessage, Hello, Op, Order, PROTOCOL_VERSION, ServerMessage, Start, Subscribe,
 };
 use millstream_codec::wire::position::Position;
+use millstream_codec::wire::view;
+use millstream_codec::wire::words::{Segment, StructList};
 
 use crate::config::{ClientConfig, WhenTaken};
 use crate::error::ClientError;
 use crate::receive::{Message, Receiver};
-use crate::transaction::{FilePosition, Part, Received};
+use crate::transaction::{Part, Received, text};
 
 /// More transactions than this cannot be open at once: in commit order there is one, in table order one a bucket.
 const OPEN_TRANSACTIONS_MAX: usize = 4096;
@@ -65,8 +67,6 @@ pub(crate) enum Event {
 pub(crate) struct Committed {
     pub epoch: u64,
     pub sequence: u64,
-    pub start_position: FilePosition,
-    pub position: FilePosition,
     pub commit_time_us: i64,
     pub time_precision_us: u32,
     /// Those before the one with the commit.
@@ -85,6 +85,12 @@ pub struct Durable {
 
 enum Item {
     Event(Event),
+    /// Fragments that are whole transactions each, from `next` on: as a rule all of a batch.
+    Whole {
+        received: Arc<Received>,
+        next: u32,
+        end: u32,
+    },
     /// All of a batch has been taken: so many bytes may be sent again.
     Consumed(u64),
 }
@@ -117,9 +123,9 @@ pub(crate) struct Connection {
     /// The highest epoch seen, on this connection or before.
     epoch: u64,
     layouts: HashMap<u32, Arc<Layout>>,
-    file_name: Arc<str>,
+    files: Files,
+    destination: Arc<str>,
     /// Emptied, to be filled by the next batch.
-    heads: Vec<FragmentHead>,
     layout_ids: Vec<u32>,
     open: HashMap<u64, Open>,
     open_bytes: u64,
@@ -145,8 +151,8 @@ impl Connection {
             subscribe: subscribe(config, start).encode(),
             epoch: highest_epoch,
             layouts: HashMap::new(),
-            file_name: Arc::from(""),
-            heads: Vec::new(),
+            files: Files { last: Arc::from(""), changes: 0 },
+            destination: config.destination.as_str().into(),
             layout_ids: Vec::new(),
             open: HashMap::new(),
             open_bytes: 0,
@@ -227,7 +233,7 @@ impl Connection {
             match item {
                 Item::Consumed(bytes) => self.credit_owed += bytes,
                 Item::Event(failed @ Event::Failed(_)) => self.queue.push_back(Item::Event(failed)),
-                Item::Event(_) => {}
+                Item::Event(_) | Item::Whole { .. } => {}
             }
         }
         self.replenish();
@@ -243,16 +249,41 @@ impl Connection {
 
     /// What happened next, in the order of the stream.
     pub fn poll(&mut self) -> Option<Event> {
+        match self.poll_transaction() {
+            Some(committed) => Some(Event::Transaction(committed)),
+            None => match self.queue.pop_front()? {
+                Item::Event(event) => Some(event),
+                // Not in front, where `poll_transaction` has just looked.
+                Item::Whole { .. } | Item::Consumed(_) => None,
+            },
+        }
+    }
+
+    /// The same where that is a transaction.
+    pub fn poll_transaction(&mut self) -> Option<Committed> {
         loop {
-            match self.queue.pop_front()? {
-                Item::Event(event) => {
-                    if matches!(event, Event::Transaction(_)) {
-                        self.queued_transactions -= 1;
-                    }
-                    return Some(event);
+            match self.queue.front_mut()? {
+                Item::Whole { received, next, end } => {
+                    let index = *next;
+                    *next += 1;
+                    let committed = if index + 1 < *end {
+                        in_one_fragment(received.clone(), index)
+                    } else {
+                        let Some(Item::Whole { received, .. }) = self.queue.pop_front() else { return None };
+                        in_one_fragment(received, index)
+                    };
+                    self.queued_transactions -= 1;
+                    return committed;
                 }
+                Item::Event(Event::Transaction(_)) => {
+                    let Some(Item::Event(Event::Transaction(committed))) = self.queue.pop_front() else { return None };
+                    self.queued_transactions -= 1;
+                    return Some(committed);
+                }
+                Item::Event(_) => return None,
                 Item::Consumed(bytes) => {
-                    self.credit_owed += bytes;
+                    self.credit_owed += *bytes;
+                    self.queue.pop_front();
                     self.replenish();
                 }
             }
@@ -282,14 +313,8 @@ impl Connection {
         let bytes = message.bytes as u64;
         let checked = message.checked();
         let root: server_message::Reader<'_> = checked.get_root().map_err(|error| self.malformed(error))?;
-        if let Ok(server_message::Which::Batch(batch)) = root.which() {
-            self.heads.clear();
-            self.layout_ids.clear();
-            let epoch = batch
-                .and_then(|batch| read_batch(batch, &mut self.heads, &mut self.layout_ids, &mut self.file_name))
-                .map_err(|error| self.malformed(error))?;
-            let layouts = self.layouts_of_batch()?;
-            return self.batch(Arc::new(Received { message, layouts }), epoch);
+        if let Ok(server_message::Which::Batch(_)) = root.which() {
+            return self.batch(message);
         }
         if let Some(message) = ServerMessage::decode(root).map_err(|error| self.malformed(error))? {
             self.small_message(message)?;
@@ -409,8 +434,16 @@ impl Connection {
         Ok(layouts)
     }
 
-    fn batch(&mut self, received: Arc<Received>, epoch: u64) -> Result<(), ClientError> {
-        let bytes = received.message.bytes as u64;
+    fn batch(&mut self, message: Message) -> Result<(), ClientError> {
+        let bytes = message.bytes as u64;
+        let message = message.into_one_segment::<server_message::Owned>().map_err(|error| self.malformed(error))?;
+        self.layout_ids.clear();
+        self.files.changes = 0;
+        let segment = message.segment().ok_or(Damage::Pointer);
+        let read = segment.and_then(|segment| read_batch(segment, &mut self.layout_ids, &mut self.files));
+        let (epoch, fragments) = read.map_err(|damage| self.malformed(damage))?;
+        let fragments = fragments.place();
+        let layouts = self.layouts_of_batch()?;
         self.check_epoch(epoch)?;
         match self.phase {
             Phase::Streaming => {}
@@ -421,56 +454,77 @@ impl Connection {
             }
             Phase::Greeting | Phase::Subscribing => return Err(self.malformed("rows before 'subscribed'")),
         }
-        let mut heads = std::mem::take(&mut self.heads);
-        for (index, head) in heads.drain(..).enumerate() {
-            self.fragment(head, Part::new(received.clone(), index as u32), bytes)?;
-        }
-        self.heads = heads;
+        let (file, is_of_one_file) = (self.files.last.clone(), self.files.changes == 0);
+        let destination = self.destination.clone();
+        let received = Arc::new(Received { message, epoch, fragments, layouts, file, is_of_one_file, destination });
+        self.fragments(&received, bytes)?;
         self.queue.push_back(Item::Consumed(bytes));
         Ok(())
     }
 
-    fn fragment(&mut self, head: FragmentHead, part: Part, bytes: u64) -> Result<(), ClientError> {
-        let mut open = if head.begin {
-            if self.order == Order::Commit && head.sequence <= self.committed_sequence {
-                return Err(self.malformed(format!(
-                    "transaction {} after transaction {}",
-                    head.sequence, self.committed_sequence
-                )));
+    /// Into the queue with what is whole; also before an error.
+    fn fragments(&mut self, received: &Arc<Received>, bytes: u64) -> Result<(), ClientError> {
+        // Whole transactions that follow each other, not yet in the queue.
+        let mut run = 0..0;
+        let mut index = 0;
+        while let Some(fragment) = received.fragment(index) {
+            let sequence = fragment.sequence();
+            let follows = self.order != Order::Commit || sequence > self.committed_sequence;
+            if fragment.begin() && fragment.commit() && !fragment.abort() && follows {
+                // One that was never ended.
+                self.close(sequence);
+                self.committed_sequence = sequence;
+                if run.is_empty() {
+                    run = index..index;
+                }
+                run.end = index + 1;
+            } else {
+                self.push_whole(received, std::mem::take(&mut run));
+                self.fragment(fragment, Part::new(received.clone(), index), bytes)?;
             }
-            self.close(head.sequence);
+            index += 1;
+        }
+        self.push_whole(received, run);
+        Ok(())
+    }
+
+    fn push_whole(&mut self, received: &Arc<Received>, run: std::ops::Range<u32>) {
+        if !run.is_empty() {
+            self.queued_transactions += run.len();
+            self.queue.push_back(Item::Whole { received: received.clone(), next: run.start, end: run.end });
+        }
+    }
+
+    fn fragment(&mut self, head: view::Fragment<'_>, part: Part, bytes: u64) -> Result<(), ClientError> {
+        let sequence = head.sequence();
+        let mut open = if head.begin() {
+            if self.order == Order::Commit && sequence <= self.committed_sequence {
+                return Err(
+                    self.malformed(format!("transaction {sequence} after transaction {}", self.committed_sequence))
+                );
+            }
+            self.close(sequence);
             Open { parts: Vec::new(), bytes: 0 }
         } else {
-            match self.close(head.sequence) {
+            match self.close(sequence) {
                 Some(open) => open,
-                None => {
-                    return Err(self.malformed(format!("a part of transaction {} without its begin", head.sequence)));
-                }
+                None => return Err(self.malformed(format!("a part of transaction {sequence} without its begin"))),
             }
         };
-        if let Some(event) = head.truncate_to {
+        if let Some(event) = head.truncate_to() {
             for part in &mut open.parts {
                 part.truncate(event);
             }
         }
-        match head.end {
-            End::Abort => return Ok(()),
-            End::Commit { start_position, position } => {
-                self.committed_sequence = head.sequence;
-                self.push(Event::Transaction(Committed {
-                    epoch: self.epoch,
-                    sequence: head.sequence,
-                    start_position,
-                    position,
-                    commit_time_us: head.commit_time_us,
-                    time_precision_us: head.time_precision_us,
-                    earlier: open.parts,
-                    last: part,
-                }));
-                return Ok(());
-            }
-            End::Open => open.parts.push(part),
+        if head.abort() {
+            return Ok(());
         }
+        if head.commit() {
+            self.committed_sequence = sequence;
+            self.push(Event::Transaction(committed(self.epoch, head, open.parts, part)));
+            return Ok(());
+        }
+        open.parts.push(part);
         open.bytes += bytes;
         self.open_bytes += open.bytes;
         if self.open_bytes > self.transaction_bytes_max {
@@ -482,7 +536,7 @@ impl Connection {
         if self.open.len() >= OPEN_TRANSACTIONS_MAX {
             return Err(self.malformed(format!("{OPEN_TRANSACTIONS_MAX} transactions are open at once")));
         }
-        self.open.insert(head.sequence, open);
+        self.open.insert(sequence, open);
         Ok(())
     }
 
@@ -519,105 +573,146 @@ fn subscribe(config: &ClientConfig, start: &Start) -> ClientMessage {
     }))
 }
 
-struct FragmentHead {
-    sequence: u64,
-    begin: bool,
-    truncate_to: Option<u32>,
-    commit_time_us: i64,
-    time_precision_us: u32,
-    end: End,
+/// A transaction in one fragment. `None`: there is no such fragment, which was looked for when the batch came.
+#[inline]
+fn in_one_fragment(received: Arc<Received>, index: u32) -> Option<Committed> {
+    let head = received.fragment(index)?;
+    let (sequence, commit_time_us) = (head.sequence(), head.commit_time_us());
+    let (epoch, time_precision_us) = (received.epoch, head.time_precision_us());
+    let last = Part::new(received, index);
+    Some(Committed { epoch, sequence, commit_time_us, time_precision_us, earlier: Vec::new(), last })
 }
 
-enum End {
-    Open,
-    Abort,
-    Commit { start_position: FilePosition, position: FilePosition },
+fn committed(epoch: u64, head: view::Fragment<'_>, earlier: Vec<Part>, last: Part) -> Committed {
+    Committed {
+        epoch,
+        sequence: head.sequence(),
+        commit_time_us: head.commit_time_us(),
+        time_precision_us: head.time_precision_us(),
+        earlier,
+        last,
+    }
+}
+
+/// The files that transactions lie in: a name is shared by all that lie in one.
+struct Files {
+    last: Arc<str>,
+    /// In this batch. The first one counts, although those before it may lie in no other.
+    changes: usize,
+}
+
+impl Files {
+    #[cold]
+    fn changed(&mut self, name: &str) {
+        self.last = name.into();
+        self.changes += 1;
+    }
+}
+
+/// What is wrong with a batch.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+enum Damage {
+    #[error("a batch with a pointer that leads out of it, or to something else than it should")]
+    Pointer,
+    #[error("a batch whose pointers overlap")]
+    Overlap,
+    #[error("a batch with a text that is not UTF-8")]
+    NotText,
+    #[error("a list of {found} rows where {announced} are announced")]
+    Count { found: u32, announced: u32 },
+    #[error("rows with the unknown operation {0}")]
+    Operation(u16),
+}
+
+/// What looking through a message may cost, in words: eight times its own. One whose pointers overlap, to look larger
+/// than it is, does not pass.
+struct Budget(usize);
+
+impl Budget {
+    #[inline]
+    fn spend(&mut self, words: usize) -> Result<(), Damage> {
+        self.0 = self.0.checked_sub(words).ok_or(Damage::Overlap)?;
+        Ok(())
+    }
+
+    #[inline]
+    fn text<'a>(&mut self, bytes: Option<&'a [u8]>) -> Result<&'a [u8], Damage> {
+        let bytes = bytes.ok_or(Damage::Pointer)?;
+        self.spend(bytes.len() / 8 + 1)?;
+        // Nearly always, and found out in fewer steps.
+        if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() { Ok(bytes) } else { Err(Damage::NotText) }
+    }
 }
 
 /// Reads a batch's frame, and looks at all that rows will later be read through: the lists are there and are as long as
-/// `count` says. `layout_ids` gets what they name, `heads` the fragments; the batch's epoch is returned.
-fn read_batch(
-    batch: batch::Reader<'_>,
-    heads: &mut Vec<FragmentHead>,
+/// `count` says. `layout_ids` gets what they name; the batch's epoch and its fragments are returned.
+fn read_batch<'a>(
+    segment: Segment<'a>,
     layout_ids: &mut Vec<u32>,
-    file_name: &mut Arc<str>,
-) -> capnp::Result<u64> {
-    for fragment in batch.get_fragments()?.iter() {
-        for change in fragment.get_changes()?.iter() {
-            match change.which()? {
-                change::Which::Rows(rows) => {
-                    let rows = rows?;
-                    let layout = rows.get_layout();
+    files: &mut Files,
+) -> Result<(u64, StructList<'a>), Damage> {
+    let mut budget = Budget(8 * segment.len_words() + 64);
+    let (epoch, fragments) = view::batch(segment).ok_or(Damage::Pointer)?;
+    budget.spend(fragments.len() as usize)?;
+    for fragment in fragments.iter().map(view::Fragment) {
+        budget.spend(fragment.0.size_words())?;
+        for change in fragment.changes().ok_or(Damage::Pointer)?.iter() {
+            // Itself, and what it points to.
+            budget.spend(16)?;
+            match view::Change::read(change).ok_or(Damage::Pointer)? {
+                view::Change::Rows(rows) => {
+                    let layout = rows.layout();
                     if layout_ids.last() != Some(&layout) {
                         layout_ids.push(layout);
                     }
-                    check_rows(rows)?;
+                    check_rows(rows, &mut budget)?;
                 }
-                change::Which::Ddl(ddl) => {
-                    let ddl = ddl?;
-                    ddl.get_database()?.to_str()?;
-                    ddl.get_statement()?;
-                    ddl.get_kind()?.to_str()?;
-                    for table in ddl.get_tables()?.iter() {
-                        table?.to_str()?;
+                view::Change::Ddl(ddl) => {
+                    budget.text(ddl.database())?;
+                    ddl.statement().ok_or(Damage::Pointer)?;
+                    budget.text(ddl.kind())?;
+                    for table in ddl.tables().ok_or(Damage::Pointer)?.iter() {
+                        budget.text(table)?;
                     }
                 }
             }
         }
-        heads.push(read_fragment(fragment, file_name)?);
-    }
-    Ok(batch.get_epoch())
-}
-
-fn read_fragment(fragment: fragment::Reader<'_>, file_name: &mut Arc<str>) -> capnp::Result<FragmentHead> {
-    const NO_TRUNCATION: u32 = u32::MAX;
-    let truncate_to = fragment.get_truncate_to();
-    let end = if fragment.get_abort() {
-        End::Abort
-    } else if fragment.get_commit() {
-        // They stay where they are, and are text.
-        fragment.get_gtid()?.to_str()?;
-        fragment.get_gtid_delta()?.to_str()?;
-        End::Commit {
-            start_position: read_position(fragment.get_start_position()?, file_name)?,
-            position: read_position(fragment.get_position()?, file_name)?,
+        if fragment.commit() && !fragment.abort() {
+            check_commit(fragment, &mut budget, files)?;
         }
-    } else {
-        End::Open
-    };
-    Ok(FragmentHead {
-        sequence: fragment.get_sequence(),
-        begin: fragment.get_begin(),
-        truncate_to: (truncate_to != NO_TRUNCATION).then_some(truncate_to),
-        commit_time_us: fragment.get_commit_time_us(),
-        time_precision_us: fragment.get_time_precision_us(),
-        end,
-    })
-}
-
-/// A file's name is shared by all the transactions in it.
-fn read_position(reader: file_position::Reader<'_>, file_name: &mut Arc<str>) -> capnp::Result<FilePosition> {
-    let file = reader.get_file()?.to_str()?;
-    if **file_name != *file {
-        *file_name = file.into();
     }
-    Ok(FilePosition { file: file_name.clone(), offset: reader.get_offset() })
+    Ok((epoch, fragments))
 }
 
-fn check_rows(rows: rows::Reader<'_>) -> capnp::Result<()> {
-    rows.get_op()?;
-    rows.get_before_present()?;
-    rows.get_after_present()?;
-    rows.get_cells()?;
-    for list in [rows.get_before(), rows.get_after()] {
-        if list.is_null() {
-            continue;
+/// They stay where they are, and are text.
+#[inline]
+fn check_commit(fragment: view::Fragment<'_>, budget: &mut Budget, files: &mut Files) -> Result<(), Damage> {
+    budget.text(fragment.gtid())?;
+    budget.text(fragment.gtid_delta())?;
+    for position in [fragment.start_position(), fragment.position()] {
+        let file = position.ok_or(Damage::Pointer)?.file;
+        if file != files.last.as_bytes() {
+            files.changed(text(Some(budget.text(Some(file))?)));
         }
-        // Which struct stands here does not matter: only the list's frame is read.
-        let length = list.get_as::<capnp::struct_list::Reader<'_, server_message::Owned>>()?.len();
-        if length != rows.get_count() {
-            let reason = format!("a list of {length} rows where {} are announced", rows.get_count());
-            return Err(capnp::Error::failed(reason));
+    }
+    Ok(())
+}
+
+#[inline]
+fn check_rows(rows: view::Rows<'_>, budget: &mut Budget) -> Result<(), Damage> {
+    Op::try_from(rows.op()).map_err(|_| Damage::Operation(rows.op()))?;
+    rows.before_present().ok_or(Damage::Pointer)?;
+    rows.after_present().ok_or(Damage::Pointer)?;
+    rows.cells().ok_or(Damage::Pointer)?;
+    let announced = rows.count();
+    for (index, list) in [rows.before(), rows.after()].into_iter().enumerate() {
+        let list = list.ok_or(Damage::Pointer)?;
+        // Structs of no words may be any number without having come.
+        if list.element_words() == 0 {
+            budget.spend(list.len() as usize)?;
+        }
+        if list.len() != announced && !rows.0.is_null(index) {
+            return Err(Damage::Count { found: list.len(), announced });
         }
     }
     Ok(())

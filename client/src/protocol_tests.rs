@@ -66,7 +66,7 @@ fn transactions(connection: &mut Connection) -> Vec<(u64, Vec<u64>)> {
 }
 
 fn opened(committed: Committed) -> Transaction {
-    Transaction::new(committed, 1, Cursor::new(&position(10)).expect("cursor").snapshot(), "main".into(), false)
+    Transaction::new(committed, 1, Cursor::new(&position(10)).expect("cursor").snapshot(), false)
 }
 
 fn ids(transaction: &Transaction) -> Vec<u64> {
@@ -106,6 +106,69 @@ fn whole_transactions_come_out_with_their_rows() {
     assert_eq!(connection.queued_transactions(), 2);
     assert_eq!(transactions(&mut connection), [(11, vec![11]), (12, vec![12])]);
     assert_eq!(connection.queued_transactions(), 0);
+}
+
+#[test]
+fn a_batch_in_several_segments_is_read_like_one_in_one() {
+    let mut connection = streaming(&config());
+    let fragments: Vec<Fragment> = (11..500).map(whole).collect();
+    let bytes = batch(3, &fragments);
+    assert_ne!(bytes[0], 0, "more than one segment");
+    let owed = connection.credit_owed;
+    feed(&mut connection, &bytes).expect("batch");
+    let Some(Event::Transaction(committed)) = connection.poll() else { panic!("no transaction") };
+    let transaction = opened(committed);
+    let Some(Ok(Change::Rows(rows))) = transaction.changes().next() else { panic!("no rows") };
+    assert_eq!(rows.after_as::<orders::Owned>().expect("typed").get(0).get_highest_epoch(), 11);
+    let rest: Vec<_> = (12..500).map(|sequence| (sequence, vec![sequence])).collect();
+    assert_eq!(transactions(&mut connection), rest);
+    let credit: u64 = said(&mut connection)
+        .iter()
+        .map(|message| match message {
+            ClientMessage::Credit(bytes) => *bytes,
+            _ => 0,
+        })
+        .sum();
+    let came = bytes.len() as u64;
+    assert_eq!(credit + connection.credit_owed - owed, came, "as it came, not as it was copied");
+}
+
+#[test]
+fn whole_transactions_and_parts_come_out_in_the_order_of_the_batch() {
+    let mut connection = streaming(&config());
+    let fragments =
+        [whole(11), whole(12), first_part(13, &[(0, 1)]), last_part(13, &[(1, 2)]), whole(14), first_part(15, &[])];
+    feed(&mut connection, &batch(3, &fragments)).expect("batch");
+    assert_eq!(connection.queued_transactions(), 4);
+    let came = transactions(&mut connection);
+    assert_eq!(came, [(11, vec![11]), (12, vec![12]), (13, vec![1, 2]), (14, vec![14])]);
+    // What came whole before what is wrong is handed over.
+    assert!(feed(&mut connection, &batch(3, &[whole(16), whole(17), whole(17)])).is_err());
+    assert_eq!(transactions(&mut connection), [(16, vec![16]), (17, vec![17])]);
+}
+
+#[test]
+fn transactions_know_their_places_also_where_a_file_ends() {
+    let mut connection = streaming(&config());
+    let bytes = batch(3, &[whole(11), whole(12)]);
+    // The end of the second one lies in the next file: the last name in the message.
+    let at = bytes.windows(13).rposition(|window| window == b"binlog.000001").expect("a name");
+    let mut bytes = bytes;
+    bytes[at + 12] = b'2';
+    feed(&mut connection, &bytes).expect("batch");
+    let places: Vec<_> = events(&mut connection)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Transaction(committed) => Some(opened(committed)),
+            _ => None,
+        })
+        .map(|transaction| (transaction.start_position().to_string(), transaction.position().to_string()))
+        .collect();
+    let place = |file: u32, offset: u64| format!("binlog.00000{file}:{offset}");
+    assert_eq!(
+        places,
+        [(place(1, 10_000), place(1, 11_000)), (place(1, 11_000), place(2, 12_000))].map(|(start, end)| (start, end))
+    );
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::cursor::{Cursor, Token};
 use crate::error::{ClientError, Disposition};
 use crate::notice::Notice;
 use crate::protocol::{Committed, Connection, Durable, Event};
-use crate::transaction::Transaction;
+use crate::transaction::{FilePosition, Transaction, text};
 
 /// Redirects that are followed without a subscription in between.
 const REDIRECTS_MAX: u32 = 8;
@@ -190,6 +190,21 @@ impl Session {
             self.state = State::Closed;
         }
         stepped
+    }
+
+    /// The next transaction where it is at hand, and nothing comes before it: without a look at the clock.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    #[inline]
+    pub fn ready(&mut self) -> Result<Option<Transaction>, ClientError> {
+        let State::Open(open) = &mut self.state else { return Ok(None) };
+        let Some(committed) = open.connection.poll_transaction() else { return Ok(None) };
+        let transaction = self.transaction(committed);
+        if transaction.is_err() {
+            self.state = State::Closed;
+        }
+        transaction.map(Some)
     }
 
     fn try_step(&mut self, now: Instant) -> Result<Step, ClientError> {
@@ -393,7 +408,9 @@ impl Session {
 
     fn event(&mut self, event: Event, now: Instant) -> Result<Option<Step>, ClientError> {
         let event = match event {
-            Event::Transaction(committed) => return self.transaction(committed, now).map(Some),
+            Event::Transaction(committed) => {
+                return self.transaction(committed).map(|transaction| Some(Step::Transaction(transaction)));
+            }
             other => other,
         };
         let State::Open(open) = &mut self.state else { return Ok(None) };
@@ -439,17 +456,28 @@ impl Session {
         Ok(None)
     }
 
-    /// The frequent event: nothing is allocated here for it.
-    fn transaction(&mut self, committed: Committed, now: Instant) -> Result<Step, ClientError> {
+    /// The frequent event: nothing is allocated here for it, and the clock is not asked.
+    #[inline]
+    fn transaction(&mut self, committed: Committed) -> Result<Transaction, ClientError> {
         let Some(cursor) = &mut self.cursor else {
             return Err(self.malformed("a transaction before 'subscribed'".to_owned()));
         };
-        let (gtid, gtid_delta) = committed.last.gtids();
+        let Some(last) = committed.last.fragment() else {
+            return Err(self.malformed("a transaction that is gone".to_owned()));
+        };
+        let (gtid, delta) = (last.gtid().unwrap_or_default(), last.gtid_delta().unwrap_or_default());
         let redelivered = self
             .handed_before
             .as_ref()
-            .is_some_and(|handed| handed.covers(cursor.incarnation(), gtid, &committed.position));
-        if let Err(reason) = cursor.advance(gtid, gtid_delta, &committed.position) {
+            .is_some_and(|handed| handed.covers(cursor.incarnation(), text(Some(gtid)), &committed.last.position()));
+        let advanced = match (committed.last.file(), last.end_offset()) {
+            (Some(file), Some(offset)) => cursor.advance(gtid, delta, file, offset),
+            _ => {
+                let FilePosition { file, offset } = committed.last.position();
+                cursor.advance(gtid, delta, &file, offset)
+            }
+        };
+        if let Err(reason) = advanced {
             return Err(self.malformed(reason));
         }
         let snapshot = cursor.snapshot();
@@ -458,11 +486,11 @@ impl Session {
             open.silent_since = None;
         }
         if self.config.subscription.is_empty() {
-            // Nobody else would: the server sends only so many transactions ahead of the last ack.
-            self.ack_through(committed.sequence, now)?;
+            // Nobody else would: the server sends only so many transactions ahead of the last ack. Said before bytes
+            // are waited for again: until then nothing is written anyway.
+            self.pending_ack = Some(committed.sequence);
         }
-        let (connection, destination) = (self.connection_number, self.destination.clone());
-        Ok(Step::Transaction(Transaction::new(committed, connection, snapshot, destination, redelivered)))
+        Ok(Transaction::new(committed, self.connection_number, snapshot, redelivered))
     }
 
     fn malformed(&self, reason: String) -> ClientError {

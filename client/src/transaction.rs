@@ -3,32 +3,67 @@
 use std::fmt;
 use std::sync::Arc;
 
+use capnp::struct_list;
 use capnp::traits::{HasTypeId, OwnedStruct};
-use capnp::{struct_list, text};
-use millstream_codec::millstream_capnp::{change, ddl, fragment, rows, server_message};
+use millstream_codec::millstream_capnp::{change, rows, server_message};
 use millstream_codec::mysql::position::BinlogPosition;
 use millstream_codec::wire::layout::Layout;
 use millstream_codec::wire::messages::Op;
 use millstream_codec::wire::position::Position;
 use millstream_codec::wire::read::{RowReader, RowsReader, Value};
+use millstream_codec::wire::view;
+use millstream_codec::wire::words::{ListPlace, Struct, StructList};
 
 use crate::cursor::{Snapshot, Token};
 use crate::error::ClientError;
 use crate::protocol::Committed;
 use crate::receive::Message;
 
-/// A received batch, with the layouts that its rows name: what its transactions share.
+/// A received batch, with the layouts that its rows name: what its transactions share. It was looked through when it
+/// came: what is read of it here is there.
 pub(crate) struct Received {
+    /// Of one segment.
     pub message: Message,
+    pub epoch: u64,
+    pub fragments: ListPlace,
     /// By id, ascending.
     pub layouts: Vec<(u32, Arc<Layout>)>,
+    /// The file that its last commit lies in.
+    pub file: Arc<str>,
+    /// The others lie there too: as a rule.
+    pub is_of_one_file: bool,
+    pub destination: Arc<str>,
 }
 
 impl Received {
+    #[inline]
     fn layout(&self, id: u32) -> Option<&Arc<Layout>> {
+        if let [(only, layout)] = &*self.layouts {
+            return (*only == id).then_some(layout);
+        }
         let index = self.layouts.binary_search_by_key(&id, |(known, _)| *known).ok()?;
         self.layouts.get(index).map(|(_, layout)| layout)
     }
+
+    #[inline]
+    pub fn fragment(&self, index: u32) -> Option<view::Fragment<'_>> {
+        StructList::at(self.message.segment()?, self.fragments).get(index).map(view::Fragment)
+    }
+
+    fn position(&self, position: Option<view::FilePosition<'_>>) -> FilePosition {
+        let view::FilePosition { file, offset } = position.unwrap_or(view::FilePosition { file: b"", offset: 0 });
+        let file = match file == self.file.as_bytes() {
+            true => self.file.clone(),
+            false => text(Some(file)).into(),
+        };
+        FilePosition { file, offset }
+    }
+}
+
+/// Looked at when the message came: an error cannot be here.
+#[inline]
+pub(crate) fn text(bytes: Option<&[u8]>) -> &str {
+    bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
 /// A place in the source's binlog; its text form is `file:offset`.
@@ -74,24 +109,41 @@ impl Part {
         self.events_end = self.events_end.min(event);
     }
 
-    fn fragment(&self) -> capnp::Result<fragment::Reader<'_>> {
+    #[inline]
+    pub fn fragment(&self) -> Option<view::Fragment<'_>> {
+        self.received.fragment(self.fragment)
+    }
+
+    /// The transaction's GTID: of the part with the commit.
+    pub fn gtid(&self) -> &str {
+        text(self.fragment().and_then(|fragment| fragment.gtid()))
+    }
+
+    /// The file that the transaction ends in, where all of its batch do.
+    #[inline]
+    pub fn file(&self) -> Option<&Arc<str>> {
+        self.received.is_of_one_file.then_some(&self.received.file)
+    }
+
+    /// Where the transaction begins: of the part with the commit.
+    pub fn start_position(&self) -> FilePosition {
+        self.received.position(self.fragment().and_then(|fragment| fragment.start_position()))
+    }
+
+    /// Where it ends: of the part with the commit.
+    pub fn position(&self) -> FilePosition {
+        self.received.position(self.fragment().and_then(|fragment| fragment.position()))
+    }
+
+    /// The rows of a change by the crate's readers, as generated code wants them.
+    fn rows(&self, change: u32) -> capnp::Result<rows::Reader<'_>> {
+        let gone = || capnp::Error::failed("the rows are gone".to_owned());
         let root: server_message::Reader<'_> = self.received.message.root()?;
-        let server_message::Which::Batch(batch) = root.which()? else {
-            return Err(capnp::Error::failed("the message is no batch".to_owned()));
-        };
-        let fragment = batch?.get_fragments()?.try_get(self.fragment);
-        fragment.ok_or_else(|| capnp::Error::failed("the fragment is gone".to_owned()))
-    }
-
-    fn changes(&self) -> capnp::Result<struct_list::Reader<'_, change::Owned>> {
-        self.fragment()?.get_changes()
-    }
-
-    /// The transaction's GTID, and what it adds to the executed set where that is more: of the part with the commit.
-    pub fn gtids(&self) -> (&str, &str) {
-        match self.fragment() {
-            Ok(fragment) => (text_or_empty(fragment.get_gtid()), text_or_empty(fragment.get_gtid_delta())),
-            Err(_) => ("", ""),
+        let server_message::Which::Batch(batch) = root.which()? else { return Err(gone()) };
+        let fragment = batch?.get_fragments()?.try_get(self.fragment).ok_or_else(gone)?;
+        match fragment.get_changes()?.try_get(change).ok_or_else(gone)?.which()? {
+            change::Which::Rows(rows) => rows,
+            change::Which::Ddl(_) => Err(gone()),
         }
     }
 }
@@ -108,10 +160,6 @@ pub struct Transaction {
     /// What an ack names; rises from transaction to transaction, within its epoch.
     pub sequence: u64,
     pub epoch: u64,
-    /// Where it begins.
-    pub start_position: FilePosition,
-    /// Where it ends.
-    pub position: FilePosition,
     /// By the source's clock, exact to `time_precision_us`.
     pub commit_time_us: i64,
     /// 1 or 1,000,000.
@@ -120,57 +168,58 @@ pub struct Transaction {
     pub redelivered: bool,
     pub(crate) connection: u64,
     cursor: Snapshot,
-    destination: Arc<str>,
     /// Those before the last, of a transaction in several.
     earlier: Vec<Part>,
     last: Part,
 }
 
 impl Transaction {
-    pub(crate) fn new(
-        committed: Committed,
-        connection: u64,
-        cursor: Snapshot,
-        destination: Arc<str>,
-        redelivered: bool,
-    ) -> Self {
+    #[inline]
+    pub(crate) fn new(committed: Committed, connection: u64, cursor: Snapshot, redelivered: bool) -> Self {
         Self {
             sequence: committed.sequence,
             epoch: committed.epoch,
-            start_position: committed.start_position,
-            position: committed.position,
             commit_time_us: committed.commit_time_us,
             time_precision_us: committed.time_precision_us,
             redelivered,
             connection,
             cursor,
-            destination,
             earlier: committed.earlier,
             last: committed.last,
         }
     }
 
+    /// Where it begins in the source's binlog.
+    pub fn start_position(&self) -> FilePosition {
+        self.last.start_position()
+    }
+
+    /// Where it ends.
+    pub fn position(&self) -> FilePosition {
+        self.last.position()
+    }
+
     /// Empty where the source has no GTIDs. Read from where it was received: nothing is copied.
     pub fn gtid(&self) -> &str {
-        self.last.gtids().0
+        self.last.gtid()
     }
 
     /// The same on every delivery: its GTID, else incarnation, file and start.
     pub fn id(&self) -> String {
         match self.gtid() {
             gtid if !gtid.is_empty() => gtid.to_owned(),
-            _ => format!("{}:{}", self.cursor.incarnation(), self.start_position),
+            _ => format!("{}:{}", self.cursor.incarnation(), self.start_position()),
         }
     }
 
     /// What to store beside the data: a client that starts with it goes on behind this transaction.
     pub fn token(&self) -> Token {
-        self.cursor.to_token(&self.destination, &self.position)
+        self.cursor.to_token(&self.last.received.destination, &self.position())
     }
 
     /// Where the source stands behind this transaction.
     pub fn source_position(&self) -> Position {
-        self.cursor.to_position(&self.position)
+        self.cursor.to_position(&self.position())
     }
 
     /// What changed, in the order of the transaction.
@@ -184,58 +233,56 @@ impl Transaction {
 pub struct Changes<'a> {
     earlier: std::slice::Iter<'a, Part>,
     last: Option<&'a Part>,
-    current: Option<(&'a Part, struct_list::Reader<'a, change::Owned>, u32)>,
+    current: Option<(&'a Part, StructList<'a>, u32)>,
 }
 
 impl<'a> Iterator for Changes<'a> {
     type Item = Result<Change<'a>, ClientError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some((part, changes, index)) = &mut self.current {
-                let Some(change) = changes.try_get(*index) else {
-                    self.current = None;
-                    continue;
-                };
-                *index += 1;
-                match read_change(part, change) {
-                    Ok(None) => continue,
-                    Ok(Some(change)) => return Some(Ok(change)),
-                    Err(error) => return Some(Err(error)),
+                if let Some(change) = changes.get(*index) {
+                    let number = *index;
+                    *index += 1;
+                    match read_change(part, number, change) {
+                        Ok(None) => continue,
+                        Ok(Some(change)) => return Some(Ok(change)),
+                        Err(error) => return Some(Err(error)),
+                    }
                 }
+                self.current = None;
             }
             let part = self.earlier.next().or_else(|| self.last.take())?;
-            match part.changes() {
-                Ok(changes) => self.current = Some((part, changes, 0)),
-                Err(error) => return Some(Err(unreadable("batch", error))),
+            match part.fragment().and_then(|fragment| fragment.changes()) {
+                Some(changes) => self.current = Some((part, changes, 0)),
+                None => return Some(Err(unreadable("batch", "the fragment is gone"))),
             }
         }
     }
 }
 
+#[cold]
 fn unreadable(table: &str, error: impl fmt::Display) -> ClientError {
     ClientError::Unreadable { table: table.to_owned(), reason: error.to_string() }
 }
 
 /// `None`: rolled back to a savepoint.
-fn read_change<'a>(part: &'a Part, change: change::Reader<'a>) -> Result<Option<Change<'a>>, ClientError> {
-    let which = change.which().map_err(|error| unreadable("batch", error))?;
-    match which {
-        change::Which::Ddl(ddl) => {
-            let ddl = ddl.map_err(|error| unreadable("batch", error))?;
-            Ok(Some(Change::Ddl(Ddl { reader: ddl })))
-        }
-        change::Which::Rows(rows) => {
-            let reader = rows.map_err(|error| unreadable("batch", error))?;
-            if reader.get_event() >= part.events_end {
+#[inline]
+fn read_change<'a>(part: &'a Part, number: u32, change: Struct<'a>) -> Result<Option<Change<'a>>, ClientError> {
+    match view::Change::read(change) {
+        Some(view::Change::Rows(reader)) => {
+            if reader.event() >= part.events_end {
                 return Ok(None);
             }
-            let layout = part.received.layout(reader.get_layout());
+            let layout = part.received.layout(reader.layout());
             let layout = layout.ok_or_else(|| unreadable("batch", "rows name a layout that has not come"))?;
-            let rows = RowsReader::new(reader, layout)
-                .map_err(|error| unreadable(&format!("{}.{}", layout.database, layout.table), error))?;
-            Ok(Some(Change::Rows(Rows { reader, rows, layout })))
+            let rows = RowsReader::of_words(reader, layout).map_err(|error| unreadable(&table_of(layout), error))?;
+            Ok(Some(Change::Rows(Rows { part, number, rows, layout })))
         }
+        Some(view::Change::Ddl(ddl)) => Ok(Some(Change::Ddl(Ddl { reader: ddl }))),
+        None => Err(unreadable("batch", "a change that this version does not know")),
     }
 }
 
@@ -252,7 +299,9 @@ pub enum Change<'a> {
 /// Rows of one event and one table.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
-    reader: rows::Reader<'a>,
+    part: &'a Part,
+    /// Index in the part's changes.
+    number: u32,
     rows: RowsReader<'a>,
     layout: &'a Arc<Layout>,
 }
@@ -294,6 +343,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Row by row, by the layout.
+    #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Row<'a>> + use<'a> {
         let rows = self.rows;
         (0..rows.len()).map(move |index| Row {
@@ -318,7 +368,7 @@ impl<'a> Rows<'a> {
         T: OwnedStruct,
         T::Reader<'a>: HasTypeId,
     {
-        self.typed(self.reader.get_after())
+        self.typed(|rows| rows.get_after())
     }
 
     /// The rows as they were (update, delete; else empty).
@@ -330,15 +380,18 @@ impl<'a> Rows<'a> {
         T: OwnedStruct,
         T::Reader<'a>: HasTypeId,
     {
-        self.typed(self.reader.get_before())
+        self.typed(|rows| rows.get_before())
     }
 
-    fn typed<T>(&self, list: capnp::any_pointer::Reader<'a>) -> Result<struct_list::Reader<'a, T>, ClientError>
+    fn typed<T>(
+        &self,
+        list: impl FnOnce(rows::Reader<'a>) -> capnp::any_pointer::Reader<'a>,
+    ) -> Result<struct_list::Reader<'a, T>, ClientError>
     where
         T: OwnedStruct,
         T::Reader<'a>: HasTypeId,
     {
-        let table = || format!("{}.{}", self.layout.database, self.layout.table);
+        let table = || table_of(self.layout);
         let compiled = <T::Reader<'a> as HasTypeId>::TYPE_ID;
         if compiled != self.layout.struct_id {
             let reason = format!(
@@ -348,7 +401,8 @@ impl<'a> Rows<'a> {
             );
             return Err(unreadable(&table(), reason));
         }
-        list.get_as().map_err(|error| unreadable(&table(), error))
+        let rows = self.part.rows(self.number);
+        rows.and_then(|rows| list(rows).get_as()).map_err(|error| unreadable(&table(), error))
     }
 }
 
@@ -376,11 +430,28 @@ impl<'a> Row<'a> {
     ///
     /// # Errors
     /// Where the row's bytes are damaged.
+    #[inline]
     pub fn get(&self, column: &str) -> Result<Value<'a>, ClientError> {
-        match self.after.or(self.before) {
+        match self.newest() {
             Some(image) => named(image, column),
             None => Ok(Value::Absent),
         }
+    }
+
+    #[inline]
+    fn newest(&self) -> Option<&RowReader<'a>> {
+        self.after.as_ref().or(self.before.as_ref())
+    }
+
+    /// The value of a column in the newest image by its index in the layout: where many rows are read, the index is
+    /// looked up once.
+    ///
+    /// # Errors
+    /// Where the row's bytes are damaged.
+    #[inline]
+    pub fn value(&self, index: usize) -> Result<Value<'a>, ClientError> {
+        let Some(image) = self.newest() else { return Ok(Value::Absent) };
+        image.value(index).map_err(|error| unreadable(&table_of(image.layout()), error))
     }
 
     /// The value that a column had before.
@@ -388,51 +459,48 @@ impl<'a> Row<'a> {
     /// # Errors
     /// Where the row's bytes are damaged.
     pub fn get_before(&self, column: &str) -> Result<Value<'a>, ClientError> {
-        self.before.map_or(Ok(Value::Absent), |image| named(image, column))
+        self.before.as_ref().map_or(Ok(Value::Absent), |image| named(image, column))
     }
 }
 
-fn named<'a>(image: RowReader<'a>, column: &str) -> Result<Value<'a>, ClientError> {
-    let value = image.value_named(column).map_err(|error| {
-        let layout = image.layout();
-        unreadable(&format!("{}.{}.{column}", layout.database, layout.table), error)
-    })?;
-    Ok(value.unwrap_or(Value::Absent))
+#[inline]
+fn named<'a>(image: &RowReader<'a>, column: &str) -> Result<Value<'a>, ClientError> {
+    match image.value_named(column) {
+        Ok(value) => Ok(value.unwrap_or(Value::Absent)),
+        Err(error) => Err(unreadable(&format!("{}.{column}", table_of(image.layout())), error)),
+    }
+}
+
+fn table_of(layout: &Layout) -> String {
+    format!("{}.{}", layout.database, layout.table)
 }
 
 /// A statement that changed the schema.
 #[derive(Clone, Copy)]
 pub struct Ddl<'a> {
-    reader: ddl::Reader<'a>,
+    reader: view::Ddl<'a>,
 }
 
 impl<'a> Ddl<'a> {
     /// The statement's default database.
     pub fn database(&self) -> &'a str {
-        text_or_empty(self.reader.get_database())
+        text(self.reader.database())
     }
 
     /// With U+FFFD where it is not UTF-8.
     pub fn statement(&self) -> String {
-        let statement = self.reader.get_statement();
-        statement.map(|text| String::from_utf8_lossy(text.as_bytes()).into_owned()).unwrap_or_default()
+        String::from_utf8_lossy(self.reader.statement().unwrap_or_default()).into_owned()
     }
 
     /// `create_table`, `alter_table`, `drop_table`, `rename_table`, `truncate_table` or `other`.
     pub fn kind(&self) -> &'a str {
-        text_or_empty(self.reader.get_kind())
+        text(self.reader.kind())
     }
 
     /// `db.table` of those affected.
     pub fn tables(&self) -> Vec<&'a str> {
-        let tables = self.reader.get_tables();
-        tables.map(|tables| tables.iter().map(text_or_empty).collect()).unwrap_or_default()
+        self.reader.tables().map(|tables| tables.iter().map(text).collect()).unwrap_or_default()
     }
-}
-
-/// Looked at when the message came: an error cannot be here.
-fn text_or_empty(text: capnp::Result<text::Reader<'_>>) -> &str {
-    text.ok().and_then(|text| text.to_str().ok()).unwrap_or_default()
 }
 
 impl fmt::Debug for Ddl<'_> {

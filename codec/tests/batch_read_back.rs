@@ -15,6 +15,8 @@ use millstream_codec::wire::frame::MessageFramer;
 use millstream_codec::wire::json::{LineContext, write_row_line};
 use millstream_codec::wire::layout::Layout;
 use millstream_codec::wire::read::{RowsReader, Value};
+use millstream_codec::wire::view;
+use millstream_codec::wire::words::Segment;
 use rows::{Cell, encode_list, every_layout, every_row, layout_of};
 
 fn head(sequence: u64) -> FragmentHead<'static> {
@@ -181,11 +183,96 @@ fn every_field_of_a_batch_is_read_back() {
 
 /// The rows of the only change of a batch.
 fn with_rows<T>(bytes: &[u8], layout: &Layout, read: impl FnOnce(RowsReader<'_>) -> T) -> T {
+    both_readers_agree(bytes, layout);
     with_message(bytes, |message| {
         let fragment = batch_of(message).get_fragments().unwrap().get(0);
         let change::Rows(rows) = fragment.get_changes().unwrap().get(0).which().unwrap() else { panic!("not rows") };
         read(RowsReader::new(rows.unwrap(), layout).unwrap())
     })
+}
+
+/// What a row says: its line, its invalid texts; `None`: damaged.
+fn said(rows: &RowsReader<'_>, row: u32) -> Option<(Vec<u8>, Vec<Option<Vec<u8>>>)> {
+    let context = LineContext { gtid: "", file: "", sequence: 0, commit_time_us: 0 };
+    let mut line = Vec::new();
+    write_row_line(&mut line, &context, rows, row).ok()?;
+    let mut texts = Vec::new();
+    for image in [rows.before(row), rows.after(row)].into_iter().flatten() {
+        for index in 0..rows.layout().columns.len() {
+            texts.push(image.invalid_text(index).ok()?.map(<[u8]>::to_vec));
+        }
+    }
+    Some((line, texts))
+}
+
+/// Whatever the reader by words accepts, the crate's accepts, and it says the same. Returns how many rows both have read.
+fn both_readers_agree(bytes: &[u8], layout: &Layout) -> usize {
+    let Some((epoch, fragments)) = Segment::of_message(bytes).and_then(view::batch) else { return 0 };
+    // Overlapping pointers may be followed as often as one likes by the one, so by the other.
+    let mut options = capnp::message::ReaderOptions::new();
+    options.traversal_limit_in_words(None);
+    let message = capnp::serialize::read_message(bytes, options).unwrap();
+    let root: server_message::Reader<'_> = message.get_root().unwrap();
+    let server_message::Batch(Ok(batch)) = root.which().unwrap() else { panic!("no batch") };
+    let by_crate = batch.get_fragments().unwrap();
+    assert_eq!((batch.get_epoch(), by_crate.len()), (epoch, fragments.len()));
+    let mut rows_read = 0;
+    for (words, crates) in fragments.iter().map(view::Fragment).zip(by_crate).take(10) {
+        assert_eq!(words.sequence(), crates.get_sequence());
+        assert_eq!(words.commit_time_us(), crates.get_commit_time_us());
+        assert_eq!(words.time_precision_us(), crates.get_time_precision_us());
+        assert_eq!(
+            (words.begin(), words.commit(), words.abort()),
+            (crates.get_begin(), crates.get_commit(), crates.get_abort())
+        );
+        assert_eq!(words.truncate_to().unwrap_or(u32::MAX), crates.get_truncate_to());
+        let texts = [(words.gtid(), crates.get_gtid()), (words.gtid_delta(), crates.get_gtid_delta())];
+        for (words, crates) in texts {
+            assert!(words.is_none_or(|text| text == crates.unwrap().as_bytes()));
+        }
+        let places = [(words.start_position(), crates.get_start_position()), (words.position(), crates.get_position())];
+        for (words, crates) in places {
+            let Some(words) = words else { continue };
+            let crates = crates.unwrap();
+            assert_eq!((words.file, words.offset), (crates.get_file().unwrap().as_bytes(), crates.get_offset()));
+        }
+        assert!(words.end_offset().is_none_or(|offset| offset == crates.get_position().unwrap().get_offset()));
+        let Some(changes) = words.changes() else { continue };
+        for (words, crates) in changes.iter().zip(crates.get_changes().unwrap()).take(10) {
+            match (view::Change::read(words), crates.which()) {
+                (Some(view::Change::Rows(words)), Ok(change::Rows(crates))) => {
+                    let Ok(words) = RowsReader::of_words(words, layout) else { continue };
+                    let crates = RowsReader::new(crates.unwrap(), layout).unwrap();
+                    assert_eq!((words.op(), words.len()), (crates.op(), crates.len()));
+                    assert_eq!((words.first_row(), words.event()), (crates.first_row(), crates.event()));
+                    assert_eq!(words.event_offset(), crates.event_offset());
+                    for row in 0..words.len().min(100) {
+                        let read = said(&words, row);
+                        assert!(read.is_none() || read == said(&crates, row), "row {row}");
+                        rows_read += usize::from(read.is_some());
+                    }
+                }
+                (Some(view::Change::Ddl(words)), Ok(change::Ddl(crates))) => {
+                    let crates = crates.unwrap();
+                    let texts = [
+                        (words.database(), crates.get_database()),
+                        (words.statement(), crates.get_statement()),
+                        (words.kind(), crates.get_kind()),
+                    ];
+                    for (words, crates) in texts {
+                        assert!(words.is_none_or(|text| text == crates.unwrap().as_bytes()));
+                    }
+                    let Some(tables) = words.tables() else { continue };
+                    for (words, crates) in tables.iter().zip(crates.get_tables().unwrap()).take(10) {
+                        assert!(words.is_none_or(|text| text == crates.unwrap().as_bytes()));
+                    }
+                }
+                (None, _) => {}
+                (Some(_), _) => panic!("another change"),
+            }
+        }
+    }
+    rows_read
 }
 
 fn batch_with(rows: &EncodedRows, slab: &[u8]) -> Bytes {
@@ -376,7 +463,7 @@ fn damaged_batches_give_errors_and_never_panic() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize
     };
-    let mut read_rows = 0;
+    let (mut read_rows, mut read_by_both) = (0, 0);
     for _ in 0..20_000 {
         let mut bytes = good.to_vec();
         for _ in 0..1 + random() % 3 {
@@ -387,6 +474,7 @@ fn damaged_batches_give_errors_and_never_panic() {
                 _ => random() as u8,
             };
         }
+        read_by_both += both_readers_agree(&bytes, &layout);
         let mut framer = MessageFramer::new(bytes.len(), bytes.len());
         framer.push(&bytes);
         let message = framer.message().unwrap().unwrap();
@@ -420,6 +508,7 @@ fn damaged_batches_give_errors_and_never_panic() {
         }
     }
     assert!(read_rows > 10_000, "most damage leaves something to read: {read_rows}");
+    assert!(read_by_both > 10_000, "by either reader: {read_by_both}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The stages of the hot path, each over a fixed input that is made here: `benches/stages.rs` takes their time,
 //! `bin/instructions.rs` counts their instructions, and both show a digest of what they put out.
 
+mod client;
 mod encode;
 mod engine;
 mod path;
@@ -62,7 +63,8 @@ impl Entry {
 
 /// All of them, in the order of a row's life.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
-    receive::ENTRIES.iter().chain(encode::ENTRIES).chain(engine::ENTRIES).chain(path::ENTRIES)
+    let engine = encode::ENTRIES.iter().chain(engine::ENTRIES).chain(path::ENTRIES);
+    receive::ENTRIES.iter().chain(engine).chain(client::ENTRIES)
 }
 
 pub fn by_name(name: &str) -> Option<&'static Entry> {

@@ -19,3 +19,5 @@ pub mod slots;
 pub mod temporal;
 #[cfg(feature = "mysql")]
 mod text;
+pub mod view;
+pub mod words;

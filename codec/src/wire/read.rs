@@ -1,8 +1,8 @@
 //! Rows by layout: values of a table's struct without generated code.
 //!
-//! All access goes through the checked readers of the `capnp` crate: whatever the bytes are, reading them gives a
-//! value or an error. A struct that is shorter than its layout says reads as NULL where it ends, one that is longer
-//! keeps its secrets.
+//! All access is checked, through the readers of the `capnp` crate or those of [`super::words`]: whatever the bytes
+//! are, reading them gives a value or an error. A struct that is shorter than its layout says reads as NULL where it
+//! ends, one that is longer keeps its secrets.
 
 use capnp::private::layout::StructReader;
 use capnp::traits::FromPointerReader;
@@ -10,6 +10,8 @@ use capnp::{primitive_list, struct_list};
 
 use super::encoded::{CellState, Image, Op};
 use super::layout::{ColumnKind, Layout, LayoutColumn};
+use super::view;
+use super::words::{Struct, StructList};
 use crate::millstream_capnp::{cell, rows};
 
 /// One value. Labels of ENUM and SET are in the layout.
@@ -53,19 +55,32 @@ pub enum Value<'a> {
 
 /// The elements of a VECTOR.
 #[derive(Clone, Copy)]
-pub struct Vector<'a>(primitive_list::Reader<'a, f32>);
+pub struct Vector<'a>(Floats<'a>);
+
+#[derive(Clone, Copy)]
+enum Floats<'a> {
+    Capnp(primitive_list::Reader<'a, f32>),
+    Words(&'a [[u8; 4]]),
+}
 
 impl<'a> Vector<'a> {
     pub fn iter(&self) -> impl ExactSizeIterator<Item = f32> + use<'a> {
-        self.0.iter()
+        let floats = self.0;
+        (0..self.len()).map(move |index| match floats {
+            Floats::Capnp(list) => list.get(index as u32),
+            Floats::Words(words) => words.get(index).copied().map(f32::from_le_bytes).unwrap_or_default(),
+        })
     }
 
     pub fn len(&self) -> usize {
-        self.0.len() as usize
+        match self.0 {
+            Floats::Capnp(list) => list.len() as usize,
+            Floats::Words(words) => words.len(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 }
 
@@ -123,8 +138,171 @@ pub enum ReadError {
     Count { op: Op, count: u32, image: Image, found: u32 },
 }
 
-type RowList<'a> = struct_list::Reader<'a, row_struct::Owned>;
-type CellList<'a> = struct_list::Reader<'a, cell::Owned>;
+/// Where only words are known.
+#[cold]
+fn damaged() -> ReadError {
+    ReadError::Damaged(capnp::Error::failed("a pointer leads out of it, or to something else".to_owned()))
+}
+
+/// A list of structs, by one of the two readers.
+#[derive(Clone, Copy)]
+enum RowList<'a> {
+    Capnp(struct_list::Reader<'a, row_struct::Owned>),
+    Words(StructList<'a>),
+}
+
+impl<'a> RowList<'a> {
+    fn len(&self) -> u32 {
+        match self {
+            Self::Capnp(list) => list.len(),
+            Self::Words(list) => list.len(),
+        }
+    }
+
+    #[inline]
+    fn get(&self, row: u32) -> Option<Fields<'a>> {
+        match self {
+            Self::Capnp(list) => Some(Fields::Capnp(list.try_get(row)?.0)),
+            Self::Words(list) => list.get(row).map(Fields::Words),
+        }
+    }
+}
+
+/// One struct of such a list.
+#[derive(Clone, Copy)]
+enum Fields<'a> {
+    Capnp(StructReader<'a>),
+    Words(Struct<'a>),
+}
+
+/// A field of a row's data section; slots count in units of the field's own size.
+macro_rules! data_field {
+    ($name:ident, $of:ty, $bits:ident) => {
+        #[inline]
+        fn $name(&self, slot: usize) -> $of {
+            match self {
+                Self::Capnp(fields) => fields.get_data_field::<$of>(slot),
+                Self::Words(fields) => <$of>::from_ne_bytes(fields.$bits(slot).to_ne_bytes()),
+            }
+        }
+    };
+}
+
+impl<'a> Fields<'a> {
+    data_field!(i8, i8, u8);
+    data_field!(i16, i16, u16);
+    data_field!(i32, i32, u32);
+    data_field!(i64, i64, u64);
+    data_field!(u8, u8, u8);
+    data_field!(u16, u16, u16);
+    data_field!(u32, u32, u32);
+    data_field!(u64, u64, u64);
+    data_field!(f32, f32, u32);
+    data_field!(f64, f64, u64);
+
+    #[inline]
+    fn bit(&self, slot: usize) -> bool {
+        match self {
+            Self::Capnp(fields) => fields.get_bool_field(slot),
+            Self::Words(fields) => fields.bit(slot),
+        }
+    }
+
+    #[inline]
+    fn is_null(&self, slot: usize) -> bool {
+        match self {
+            Self::Capnp(fields) => fields.get_pointer_field(slot).is_null(),
+            Self::Words(fields) => fields.is_null(slot),
+        }
+    }
+
+    fn text(&self, slot: usize) -> Result<&'a [u8], ReadError> {
+        match self {
+            Self::Capnp(fields) => {
+                let text = capnp::text::Reader::get_from_pointer(&fields.get_pointer_field(slot), None)?;
+                Ok(text.as_bytes())
+            }
+            Self::Words(fields) => fields.text(slot).ok_or_else(damaged),
+        }
+    }
+
+    fn data(&self, slot: usize) -> Result<&'a [u8], ReadError> {
+        match self {
+            Self::Capnp(fields) => Ok(fields.get_pointer_field(slot).get_data(None)?),
+            Self::Words(fields) => fields.data(slot).ok_or_else(damaged),
+        }
+    }
+
+    fn floats(&self, slot: usize) -> Result<Vector<'a>, ReadError> {
+        match self {
+            Self::Capnp(fields) => {
+                let list = FromPointerReader::get_from_pointer(&fields.get_pointer_field(slot), None)?;
+                Ok(Vector(Floats::Capnp(list)))
+            }
+            Self::Words(fields) => Ok(Vector(Floats::Words(fields.four_bytes(slot).ok_or_else(damaged)?))),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum CellList<'a> {
+    Capnp(struct_list::Reader<'a, cell::Owned>),
+    Words(StructList<'a>),
+}
+
+#[derive(Clone, Copy)]
+enum Cell<'a> {
+    Capnp(cell::Reader<'a>),
+    Words(view::Cell<'a>),
+}
+
+impl<'a> CellList<'a> {
+    fn len(&self) -> u32 {
+        match self {
+            Self::Capnp(list) => list.len(),
+            Self::Words(list) => list.len(),
+        }
+    }
+
+    fn get(&self, index: u32) -> Option<Cell<'a>> {
+        match self {
+            Self::Capnp(list) => list.try_get(index).map(Cell::Capnp),
+            Self::Words(list) => list.get(index).map(|cell| Cell::Words(view::Cell(cell))),
+        }
+    }
+}
+
+impl<'a> Cell<'a> {
+    fn row(&self) -> u32 {
+        match self {
+            Self::Capnp(cell) => cell.get_row(),
+            Self::Words(cell) => cell.row(),
+        }
+    }
+
+    fn is_of(&self, column: usize, image: Image) -> bool {
+        let (of_column, of_image) = match self {
+            Self::Capnp(cell) => (cell.get_column(), cell.get_image()),
+            Self::Words(cell) => (cell.column(), cell.image()),
+        };
+        usize::from(of_column) == column && (of_image == 0) == (image == Image::Before)
+    }
+
+    /// `None`: one that this version does not know.
+    fn state(&self) -> Option<CellState> {
+        match self {
+            Self::Capnp(cell) => cell.get_state().ok(),
+            Self::Words(cell) => CellState::try_from(cell.state()).ok(),
+        }
+    }
+
+    fn payload(&self) -> Result<&'a [u8], ReadError> {
+        match self {
+            Self::Capnp(cell) => Ok(cell.get_payload()?),
+            Self::Words(cell) => cell.payload().ok_or_else(damaged),
+        }
+    }
+}
 
 /// The rows of one change, by their layout.
 #[derive(Clone, Copy)]
@@ -142,6 +320,15 @@ pub struct RowsReader<'a> {
     cells: CellList<'a>,
 }
 
+/// Has the list of an image, where there is to be one, as many rows as are announced?
+#[inline]
+fn of_count(op: Op, count: u32, image: Image, list: RowList<'_>) -> Result<Option<RowList<'_>>, ReadError> {
+    match list.len() {
+        found if found == count => Ok(Some(list)),
+        found => Err(ReadError::Count { op, count, image, found }),
+    }
+}
+
 impl<'a> RowsReader<'a> {
     /// # Errors
     /// Where the message is damaged, or the layout is another one's.
@@ -155,11 +342,7 @@ impl<'a> RowsReader<'a> {
             if !carried {
                 return Ok(None);
             }
-            let list: RowList<'a> = pointer.get_as()?;
-            match list.len() == count {
-                true => Ok(Some(list)),
-                false => Err(ReadError::Count { op, count, image, found: list.len() }),
-            }
+            of_count(op, count, image, RowList::Capnp(pointer.get_as()?))
         };
         Ok(Self {
             layout,
@@ -172,7 +355,36 @@ impl<'a> RowsReader<'a> {
             after: list(Image::After, op != Op::Delete, reader.get_after())?,
             before_present: reader.get_before_present()?,
             after_present: reader.get_after_present()?,
-            cells: reader.get_cells()?,
+            cells: CellList::Capnp(reader.get_cells()?),
+        })
+    }
+
+    /// The same, of a message whose words are at hand.
+    ///
+    /// # Errors
+    /// Where the message is damaged, or the layout is another one's.
+    #[inline]
+    pub fn of_words(reader: view::Rows<'a>, layout: &'a Layout) -> Result<Self, ReadError> {
+        if reader.layout() != layout.id {
+            return Err(ReadError::OtherLayout { found: reader.layout(), expected: layout.id });
+        }
+        let op = Op::try_from(reader.op()).map_err(|unknown| ReadError::UnknownOp { value: unknown.0 })?;
+        let count = reader.count();
+        let list = |image: Image, list: Option<StructList<'a>>| {
+            of_count(op, count, image, RowList::Words(list.ok_or_else(damaged)?))
+        };
+        Ok(Self {
+            layout,
+            op,
+            count,
+            first_row: reader.first_row(),
+            event: reader.event(),
+            event_offset: reader.offset(),
+            before: if op == Op::Insert { None } else { list(Image::Before, reader.before())? },
+            after: if op == Op::Delete { None } else { list(Image::After, reader.after())? },
+            before_present: reader.before_present().ok_or_else(damaged)?,
+            after_present: reader.after_present().ok_or_else(damaged)?,
+            cells: CellList::Words(reader.cells().ok_or_else(damaged)?),
         })
     }
 
@@ -208,24 +420,27 @@ impl<'a> RowsReader<'a> {
     }
 
     /// The row as it was: of updates and deletes.
+    #[inline]
     pub fn before(&self, row: u32) -> Option<RowReader<'a>> {
         self.image(row, Image::Before, self.before?, self.before_present)
     }
 
     /// The row as it is now: of inserts and updates.
+    #[inline]
     pub fn after(&self, row: u32) -> Option<RowReader<'a>> {
         self.image(row, Image::After, self.after?, self.after_present)
     }
 
+    #[inline]
     fn image(&self, row: u32, image: Image, list: RowList<'a>, present: &'a [u8]) -> Option<RowReader<'a>> {
-        let fields = list.try_get(row)?.0;
-        let cells = if self.cells.is_empty() { None } else { Some(self.cells_of(row)) };
+        let fields = list.get(row)?;
+        let cells = if self.cells.len() == 0 { None } else { Some(self.cells_of(row)) };
         Some(RowReader { layout: self.layout, fields, present, image, cells })
     }
 
     /// Where the row's cells lie: they ascend by row.
     fn cells_of(&self, row: u32) -> RowCells<'a> {
-        let row_at = |index: u32| self.cells.try_get(index).map_or(u32::MAX, |cell| cell.get_row());
+        let row_at = |index: u32| self.cells.get(index).map_or(u32::MAX, |cell| cell.row());
         let (mut low, mut high) = (0, self.cells.len());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -243,13 +458,11 @@ struct RowCells<'a> {
 }
 
 impl<'a> RowCells<'a> {
-    fn find(&self, column: usize, image: Image) -> Option<cell::Reader<'a>> {
+    fn find(&self, column: usize, image: Image) -> Option<Cell<'a>> {
         (self.first..self.cells.len())
-            .map_while(|index| self.cells.try_get(index))
-            .take_while(|cell| cell.get_row() == self.row)
-            .find(|cell| {
-                usize::from(cell.get_column()) == column && (cell.get_image() == 0) == (image == Image::Before)
-            })
+            .map_while(|index| self.cells.get(index))
+            .take_while(|cell| cell.row() == self.row)
+            .find(|cell| cell.is_of(column, image))
     }
 }
 
@@ -257,7 +470,7 @@ impl<'a> RowCells<'a> {
 #[derive(Clone, Copy)]
 pub struct RowReader<'a> {
     layout: &'a Layout,
-    fields: StructReader<'a>,
+    fields: Fields<'a>,
     present: &'a [u8],
     image: Image,
     cells: Option<RowCells<'a>>,
@@ -278,6 +491,7 @@ impl<'a> RowReader<'a> {
     ///
     /// # Errors
     /// Where the message is damaged.
+    #[inline]
     pub fn value(&self, index: usize) -> Result<Value<'a>, ReadError> {
         match self.layout.columns.get(index) {
             Some(column) => self.value_of(index, column),
@@ -289,6 +503,7 @@ impl<'a> RowReader<'a> {
     ///
     /// # Errors
     /// Where the message is damaged.
+    #[inline]
     pub fn value_named(&self, name: &str) -> Result<Option<Value<'a>>, ReadError> {
         match self.layout.columns.iter().position(|column| column.name == name) {
             Some(index) => self.value(index).map(Some),
@@ -303,12 +518,12 @@ impl<'a> RowReader<'a> {
     /// Where the message is damaged.
     pub fn invalid_text(&self, index: usize) -> Result<Option<&'a [u8]>, ReadError> {
         match self.cell(index) {
-            Some(cell) if cell.get_state() == Ok(CellState::InvalidText) => Ok(Some(cell.get_payload()?)),
+            Some(cell) if cell.state() == Some(CellState::InvalidText) => Ok(Some(cell.payload()?)),
             _ => Ok(None),
         }
     }
 
-    fn cell(&self, index: usize) -> Option<cell::Reader<'a>> {
+    fn cell(&self, index: usize) -> Option<Cell<'a>> {
         self.cells?.find(index, self.image)
     }
 
@@ -324,28 +539,27 @@ impl<'a> RowReader<'a> {
             return Ok(Value::Absent);
         }
         if let Some(cell) = self.cell(index) {
-            match cell.get_state() {
-                Ok(CellState::JsonDiff) => return Ok(Value::JsonDiff(cell.get_payload()?)),
-                Ok(CellState::Masked) => return Ok(Value::Masked),
-                Ok(CellState::InvalidText) | Err(_) => {}
+            match cell.state() {
+                Some(CellState::JsonDiff) => return Ok(Value::JsonDiff(cell.payload()?)),
+                Some(CellState::Masked) => return Ok(Value::Masked),
+                Some(CellState::InvalidText) | None => {}
             }
         }
         // A slot is at most a u32; targets of fewer bits are not built for.
         let slot = column.slot as usize;
         if let Some(null_slot) = column.null_slot {
             // Stored inverted: the field's default is true.
-            if !self.fields.get_bool_field(null_slot as usize) {
+            if !self.fields.bit(null_slot as usize) {
                 return Ok(Value::Null);
             }
             return Ok(self.data_value(column.kind, slot));
         }
-        let pointer = self.fields.get_pointer_field(slot);
-        if pointer.is_null() {
+        if self.fields.is_null(slot) {
             return Ok(Value::Null);
         }
         let text = || -> Result<&'a str, ReadError> {
-            let text = capnp::text::Reader::get_from_pointer(&pointer, None)?;
-            text.to_str().map_err(|_| ReadError::NotUtf8 { column: column.name.clone() })
+            let text = self.fields.text(slot)?;
+            std::str::from_utf8(text).map_err(|_| ReadError::NotUtf8 { column: column.name.clone() })
         };
         Ok(match column.kind {
             ColumnKind::Decimal => Value::Decimal(text()?),
@@ -354,9 +568,9 @@ impl<'a> RowReader<'a> {
             ColumnKind::Inet6 => Value::Inet6(text()?),
             ColumnKind::Inet4 => Value::Inet4(text()?),
             ColumnKind::Uuid => Value::Uuid(text()?),
-            ColumnKind::Data => Value::Bytes(pointer.get_data(None)?),
-            ColumnKind::Geometry => Value::Geometry(pointer.get_data(None)?),
-            ColumnKind::Vector => Value::Vector(Vector(FromPointerReader::get_from_pointer(&pointer, None)?)),
+            ColumnKind::Data => Value::Bytes(self.fields.data(slot)?),
+            ColumnKind::Geometry => Value::Geometry(self.fields.data(slot)?),
+            ColumnKind::Vector => Value::Vector(self.fields.floats(slot)?),
             _ => Value::Unknown,
         })
     }
@@ -364,24 +578,24 @@ impl<'a> RowReader<'a> {
     fn data_value(&self, kind: ColumnKind, slot: usize) -> Value<'a> {
         let fields = &self.fields;
         match kind {
-            ColumnKind::Int8 => Value::Int(i64::from(fields.get_data_field::<i8>(slot))),
-            ColumnKind::Int16 => Value::Int(i64::from(fields.get_data_field::<i16>(slot))),
-            ColumnKind::Int32 => Value::Int(i64::from(fields.get_data_field::<i32>(slot))),
-            ColumnKind::Int64 => Value::Int(fields.get_data_field::<i64>(slot)),
-            ColumnKind::Uint8 => Value::UInt(u64::from(fields.get_data_field::<u8>(slot))),
-            ColumnKind::Uint16 => Value::UInt(u64::from(fields.get_data_field::<u16>(slot))),
-            ColumnKind::Uint32 => Value::UInt(u64::from(fields.get_data_field::<u32>(slot))),
-            ColumnKind::Uint64 => Value::UInt(fields.get_data_field::<u64>(slot)),
-            ColumnKind::Float32 => Value::Float32(fields.get_data_field::<f32>(slot)),
-            ColumnKind::Float64 => Value::Float64(fields.get_data_field::<f64>(slot)),
-            ColumnKind::Bit => Value::Bit(fields.get_data_field::<u64>(slot)),
-            ColumnKind::Set => Value::Set(fields.get_data_field::<u64>(slot)),
-            ColumnKind::Enum => Value::Enum(fields.get_data_field::<u16>(slot)),
-            ColumnKind::Year => Value::Year(fields.get_data_field::<u16>(slot)),
-            ColumnKind::Date => Value::Date(fields.get_data_field::<i64>(slot)),
-            ColumnKind::Datetime => Value::DateTime(fields.get_data_field::<i64>(slot)),
-            ColumnKind::Timestamp => Value::Timestamp(fields.get_data_field::<i64>(slot)),
-            ColumnKind::Time => Value::Time(fields.get_data_field::<i64>(slot)),
+            ColumnKind::Int8 => Value::Int(i64::from(fields.i8(slot))),
+            ColumnKind::Int16 => Value::Int(i64::from(fields.i16(slot))),
+            ColumnKind::Int32 => Value::Int(i64::from(fields.i32(slot))),
+            ColumnKind::Int64 => Value::Int(fields.i64(slot)),
+            ColumnKind::Uint8 => Value::UInt(u64::from(fields.u8(slot))),
+            ColumnKind::Uint16 => Value::UInt(u64::from(fields.u16(slot))),
+            ColumnKind::Uint32 => Value::UInt(u64::from(fields.u32(slot))),
+            ColumnKind::Uint64 => Value::UInt(fields.u64(slot)),
+            ColumnKind::Float32 => Value::Float32(fields.f32(slot)),
+            ColumnKind::Float64 => Value::Float64(fields.f64(slot)),
+            ColumnKind::Bit => Value::Bit(fields.u64(slot)),
+            ColumnKind::Set => Value::Set(fields.u64(slot)),
+            ColumnKind::Enum => Value::Enum(fields.u16(slot)),
+            ColumnKind::Year => Value::Year(fields.u16(slot)),
+            ColumnKind::Date => Value::Date(fields.i64(slot)),
+            ColumnKind::Datetime => Value::DateTime(fields.i64(slot)),
+            ColumnKind::Timestamp => Value::Timestamp(fields.i64(slot)),
+            ColumnKind::Time => Value::Time(fields.i64(slot)),
             _ => Value::Unknown,
         }
     }

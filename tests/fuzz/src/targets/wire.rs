@@ -4,8 +4,8 @@
 //! u8 mode: bit 0 from a server, bit 1 the bytes are one segment without its header   u8 length of the pieces
 //! rest: the stream
 //! ```
-//! Holds: what is decoded is encoded and decoded alike; a row of a batch is a value or an error, whatever the bytes;
-//! memory follows what has come.
+//! Holds: what is decoded is encoded and decoded alike; a row of a batch is a value or an error, whatever the bytes, by
+//! either reader, and the same value where both have one; memory follows what has come.
 
 use std::sync::LazyLock;
 
@@ -17,6 +17,8 @@ use millstream_codec::wire::json::{LineContext, write_row_line};
 use millstream_codec::wire::layout::Layout;
 use millstream_codec::wire::messages::{ClientMessage, ServerMessage};
 use millstream_codec::wire::read::RowsReader;
+use millstream_codec::wire::view;
+use millstream_codec::wire::words::{Segment, StructList};
 use millstream_core::position::Position;
 use millstream_core::tables::Tables;
 
@@ -40,6 +42,11 @@ pub fn target(data: &[u8]) {
     } else {
         rest
     };
+    if mode & FROM_SERVER != 0
+        && let Some((_, fragments)) = Segment::of_message(stream).and_then(view::batch)
+    {
+        by_words(stream, fragments);
+    }
     let mut framer = MessageFramer::new(64, MESSAGE_BYTES_MAX);
     for mut piece in stream.chunks(piece) {
         while !piece.is_empty() {
@@ -150,6 +157,40 @@ fn rows(batch: batch::Reader<'_>) {
                 line.clear();
                 let written = write_row_line(&mut line, &context, &rows, row);
                 assert_eq!(written.is_err(), line.is_empty(), "a line or nothing");
+            }
+        }
+    }
+}
+
+/// What the reader by words accepts, the crate's accepts too, and it is the same.
+fn by_words(framed: &[u8], fragments: StructList<'_>) {
+    // Overlapping pointers may be followed as often as one likes by the one, so by the other.
+    let mut options = capnp::message::ReaderOptions::new();
+    options.traversal_limit_in_words(None);
+    let message = capnp::serialize::read_message(framed, options).expect("a sound header");
+    let root: server_message::Reader<'_> = message.get_root().expect("a root");
+    let Ok(server_message::Which::Batch(Ok(batch))) = root.which() else { panic!("no batch") };
+    let by_crate = batch.get_fragments().expect("fragments");
+    for (words, crates) in fragments.iter().map(view::Fragment).zip(by_crate).take(ROWS_MAX as usize) {
+        let texts = (words.gtid(), words.gtid_delta(), words.position(), words.start_position());
+        assert!(texts.0.is_none_or(|text| text == crates.get_gtid().expect("a text").as_bytes()));
+        let Some(changes) = words.changes() else { continue };
+        let by_crate = crates.get_changes().expect("changes");
+        for (words, crates) in changes.iter().zip(by_crate).take(ROWS_MAX as usize) {
+            let Some(view::Change::Rows(words)) = view::Change::read(words) else { continue };
+            let layout = Layout { id: words.layout(), ..LAYOUT.clone() };
+            let Ok(words) = RowsReader::of_words(words, &layout) else { continue };
+            let Ok(change::Rows(Ok(crates))) = crates.which() else { panic!("no rows") };
+            let crates = RowsReader::new(crates, &layout).expect("rows");
+            for row in 0..words.len().min(ROWS_MAX) {
+                let images = [(words.before(row), crates.before(row)), (words.after(row), crates.after(row))];
+                for (words, crates) in images {
+                    let (Some(words), Some(crates)) = (words, crates) else { continue };
+                    for ((_, words), (_, crates)) in words.values().zip(crates.values()) {
+                        let Ok(words) = words else { continue };
+                        assert_eq!(format!("{words:?}"), format!("{:?}", crates.expect("a value")));
+                    }
+                }
             }
         }
     }
