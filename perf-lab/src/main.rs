@@ -108,10 +108,11 @@ fn main() -> anyhow::Result<()> {
     for (known, _, run) in chosen {
         progress::say(known);
         let mut report = run(&settings).with_context(|| format!("experiment {known}"))?;
-        report.note(format!(
-            "{runs} interleaved runs{}; load of the machine before: {load:.1}",
-            if arguments.quick { ", quick" } else { "" }
-        ));
+        let quick = if arguments.quick { ", quick" } else { "" };
+        match *known == PROFILE.0 {
+            true => report.note(format!("load of the machine before: {load:.1}{quick}")),
+            false => report.note(format!("{runs} interleaved runs{quick}; load of the machine before: {load:.1}")),
+        }
         report.print();
         if let Some(path) = &arguments.json {
             let path = match name.as_str() {

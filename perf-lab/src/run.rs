@@ -308,14 +308,17 @@ impl Process {
         let own = std::env::current_exe()?;
         let has_core =
             core.is_some_and(|core| std::thread::available_parallelism().is_ok_and(|cores| core < cores.get()));
-        Ok(match core.filter(|_| has_core) {
+        let mut command = match core.filter(|_| has_core) {
             Some(core) => {
                 let mut command = bound_command(Path::new("/usr/bin/taskset"));
                 command.args(["-c", &core.to_string()]).arg(own);
                 command
             }
             None => bound_command(&own),
-        })
+        };
+        // The end of what it says is told, and has to be the reason.
+        command.env("RUST_BACKTRACE", "0");
+        Ok(command)
     }
 
     pub fn start(mut command: Command) -> anyhow::Result<Self> {

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use millstream_tests::harness::{bound_command, signal, spawn_bound};
+use millstream_tests::harness::{bound_command, repository, signal, spawn_bound};
 use rustix::process::Signal;
 
 use super::Settings;
@@ -76,9 +76,13 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     for (process, stacks) in stacks {
         let path = folder.join(format!("profile-{process}.svg"));
         std::fs::write(&path, stacks.svg(&format!("{process}, {} samples", stacks.samples())))?;
-        report.note(format!("flame graph: {}", path.display()));
+        report.note(format!("flame graph: {}", path.strip_prefix(repository()).unwrap_or(&path).display()));
     }
     report.rows = collector.rows();
+    // Stable: the processes stay where they are, each with what takes most of it first.
+    let order: Vec<String> = report.rows.iter().map(|row| row.subject.clone()).collect();
+    let place = |subject: &str| order.iter().position(|other| other == subject);
+    report.rows.sort_by(|a, b| place(&a.subject).cmp(&place(&b.subject)).then(b.median.total_cmp(&a.median)));
     Ok(report)
 }
 
