@@ -26,10 +26,12 @@ pub struct Mysql {
     writers: Option<Writers>,
 }
 
+/// Which transactions a session sent, and when.
+type Sent = Vec<(u64, u64)>;
+
 struct Writers {
     gate: Arc<Gate>,
-    /// Each answers which transactions it sent, and when.
-    threads: Vec<JoinHandle<anyhow::Result<Vec<(u64, u64)>>>>,
+    threads: Vec<JoinHandle<anyhow::Result<Sent>>>,
     binlog: PathBuf,
     per_second: f64,
     rows_each: u64,
@@ -178,7 +180,7 @@ impl Gate {
         per_second: f64,
         transactions: u64,
         execute: impl Fn(u64) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Vec<(u64, u64)>> {
+    ) -> anyhow::Result<Sent> {
         let gate = self.begin.lock().unwrap_or_else(PoisonError::into_inner);
         let gate = self.opened.wait_while(gate, |begin| begin.is_none()).unwrap_or_else(PoisonError::into_inner);
         let begin = gate.unwrap_or_default();
