@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -456,30 +457,33 @@ pub fn in_turn(
 }
 
 /// The peers whose programs can be built here, unless the user wants none; the report gets their versions and settings, and
-/// for the others why not.
+/// for the others why not. Built once, however many experiments ask.
 pub fn peers(settings: &Settings, report: &mut Report) -> Vec<Subject> {
-    let mut found = Vec::new();
+    static BUILT: OnceLock<Vec<(Option<Subject>, String)>> = OnceLock::new();
     if !settings.peers {
-        return found;
+        return Vec::new();
     }
-    for name in ["canal", "debezium", "go-mysql"] {
-        let folder = repository().join("perf-lab/peers").join(name);
-        say(format_args!("building {name}"));
-        let built = Command::new(folder.join("build")).stdin(Stdio::null()).output();
-        match built {
-            Ok(output) if output.status.success() => {
-                let program = folder.join("run");
-                report.note(version(&program));
-                found.push(Subject::Peer { name: name.to_owned(), program });
-            }
-            Ok(output) => {
-                let reason = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("unknown").to_owned();
-                report.note(format!("{name} could not be built here: {reason}"));
-            }
-            Err(error) => report.note(format!("{name} could not be built here: {error}")),
+    let built = BUILT.get_or_init(|| ["canal", "debezium", "go-mysql"].map(build).into());
+    built.iter().for_each(|(_, note)| report.note(note));
+    built.iter().filter_map(|(subject, _)| subject.clone()).collect()
+}
+
+/// A peer, and what there is to say of it; or why it is missing.
+fn build(name: &str) -> (Option<Subject>, String) {
+    let folder = repository().join("perf-lab/peers").join(name);
+    say(format_args!("building {name}"));
+    match Command::new(folder.join("build")).stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => {
+            let program = folder.join("run");
+            let note = version(&program);
+            (Some(Subject::Peer { name: name.to_owned(), program }), note)
         }
+        Ok(output) => {
+            let reason = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("unknown").to_owned();
+            (None, format!("{name} could not be built here: {reason}"))
+        }
+        Err(error) => (None, format!("{name} could not be built here: {error}")),
     }
-    found
 }
 
 /// What a peer says of itself: name, version, settings.
