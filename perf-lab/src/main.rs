@@ -4,13 +4,16 @@
 
 mod clock;
 mod experiment;
+mod flame;
 mod machine;
 mod plot;
 mod process;
+mod progress;
 mod recording;
 mod replay;
 mod report;
 mod run;
+mod source;
 mod stats;
 mod subject;
 mod workload;
@@ -20,7 +23,8 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 
-use crate::experiment::{EXPERIMENTS, Settings};
+use crate::experiment::{EXPERIMENTS, PROFILE, Settings};
+use crate::source::SourceKind;
 use crate::workload::Size;
 
 #[global_allocator]
@@ -52,6 +56,9 @@ struct Measure {
     /// Interleaved runs of each subject [default: 5; with --quick 3].
     #[arg(long, value_name = "N")]
     runs: Option<usize>,
+    /// What subjects read from.
+    #[arg(long, value_enum, default_value = "replay")]
+    source: SourceKind,
     /// Leave out the peers that need a JVM or Go.
     #[arg(long)]
     without_peers: bool,
@@ -70,7 +77,8 @@ enum Hidden {
 
 fn after_help() -> String {
     let lines = EXPERIMENTS.iter().map(|(name, about, _)| format!("  {name:<12} {about}"));
-    format!("Experiments:\n{}\n  all          every one of them", lines.collect::<Vec<_>>().join("\n"))
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    format!("Experiments:\n{lines}\n  all          every one of them\n  {:<12} {}", PROFILE.0, PROFILE.1)
 }
 
 fn main() -> anyhow::Result<()> {
@@ -82,8 +90,14 @@ fn main() -> anyhow::Result<()> {
     let Some(name) = &arguments.experiment else { bail!("which experiment? `perf-lab/lab --help` lists them") };
     let size = if arguments.quick { Size::Quick } else { Size::Full };
     let runs = arguments.runs.unwrap_or(if arguments.quick { 3 } else { 5 }).max(1);
-    let settings = Settings { size, runs, peers: !arguments.without_peers };
-    let chosen: Vec<_> = EXPERIMENTS.iter().filter(|(known, ..)| name == "all" || name == known).collect();
+    let jvm_runs = if arguments.quick { 1 } else { 3 };
+    let Measure { source, without_peers, .. } = arguments;
+    let settings = Settings { size, runs, jvm_runs, source, peers: !without_peers };
+    let chosen: Vec<_> = EXPERIMENTS
+        .iter()
+        .filter(|(known, ..)| name == "all" || name == known)
+        .chain([&PROFILE].into_iter().filter(|(known, ..)| name == known))
+        .collect();
     if chosen.is_empty() {
         bail!("no experiment '{name}'; `perf-lab/lab --help` lists them");
     }
@@ -92,12 +106,13 @@ fn main() -> anyhow::Result<()> {
         eprintln!("lab: the machine is busy (load {load:.1}): figures will be worse than they are");
     }
     for (known, _, run) in chosen {
-        eprintln!("lab: {known}");
+        progress::say(known);
         let mut report = run(&settings).with_context(|| format!("experiment {known}"))?;
-        report.note(format!(
-            "{runs} interleaved runs{}; load of the machine before: {load:.1}",
-            if arguments.quick { ", quick" } else { "" }
-        ));
+        let quick = if arguments.quick { ", quick" } else { "" };
+        match *known == PROFILE.0 {
+            true => report.note(format!("load of the machine before: {load:.1}{quick}")),
+            false => report.note(format!("{runs} interleaved runs{quick}; load of the machine before: {load:.1}")),
+        }
         report.print();
         if let Some(path) = &arguments.json {
             let path = match name.as_str() {

@@ -4,18 +4,21 @@
 //! the server stands that answers the queries of an experiment.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
 use millstream_tests::harness::{Flavour, MysqlServer, repository};
 use serde::{Deserialize, Serialize};
 
+use crate::experiment::Settings;
+use crate::progress::say;
 use crate::replay::Log;
+use crate::source::{Place, SourceKind};
 use crate::workload::{DATABASE, Size, WORKLOADS, Workload};
 
 /// Raised when workloads or the server's options change: what was recorded before is made anew.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const WRITERS: usize = 4;
 const OPTIONS: [&str; 7] = [
     "--sync-binlog=0",
@@ -37,10 +40,17 @@ struct Facts {
 }
 
 pub struct Recording {
+    pub workload: &'static Workload,
     pub path: PathBuf,
     pub log: Arc<Log>,
     pub rows: u64,
     pub transactions: u64,
+}
+
+impl Recording {
+    pub fn place(&self, studio: &Studio) -> Place {
+        Place { file: self.log.name.clone(), offset: self.log.start(), gtids: studio.gtids.clone() }
+    }
 }
 
 /// The server that stands where the recordings begin.
@@ -48,8 +58,11 @@ pub struct Studio {
     pub server: MysqlServer,
     /// Executed before the recordings begin.
     pub gtids: String,
+    pub size: Size,
+    pub source: SourceKind,
     folder: PathBuf,
-    size: Size,
+    /// Another server, whose log holds a recording, and which.
+    loaded: Mutex<Option<(&'static str, Arc<MysqlServer>)>>,
 }
 
 impl Studio {
@@ -57,13 +70,14 @@ impl Studio {
     ///
     /// # Errors
     /// There is no MySQL 9.7 (`make servers`), or it does not do as it should.
-    pub fn open(size: Size, wanted: &[&'static Workload]) -> anyhow::Result<Self> {
+    pub fn open(settings: &Settings, wanted: &[&'static Workload]) -> anyhow::Result<Self> {
+        let Settings { size, source, .. } = *settings;
         let name = if size == Size::Full { "full" } else { "quick" };
         let folder = target_folder().join(format!("perf-lab/recordings-{VERSION}/{name}"));
         std::fs::create_dir_all(&folder)?;
         let server = MysqlServer::start(Flavour::Mysql97, &OPTIONS)?
             .context("MySQL 9.7 is not here; fetch it with: make servers")?;
-        let mut studio = Self { server, gtids: String::new(), folder, size };
+        let mut studio = Self { server, gtids: String::new(), size, source, folder, loaded: Mutex::default() };
         if !studio.folder.join("base").is_dir() {
             studio.make_base()?;
         }
@@ -95,7 +109,26 @@ impl Studio {
         let facts = self.facts(workload)?;
         let path = self.folder.join(workload.name).join(&facts.file);
         let log = Arc::new(Log::read(&path, facts.start)?);
-        Ok(Recording { path, log, rows: facts.rows, transactions: facts.transactions })
+        Ok(Recording { workload, path, log, rows: facts.rows, transactions: facts.transactions })
+    }
+
+    /// A server that has the recording as if it had written it: its data are those from before, and the recorded file is
+    /// the next one of its log.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn loaded(&self, recording: &Recording) -> anyhow::Result<Arc<MysqlServer>> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = recording.workload.name;
+        if let Some((_, server)) = loaded.as_ref().filter(|(other, _)| *other == name) {
+            return Ok(server.clone());
+        }
+        *loaded = None;
+        let mut server = MysqlServer::start(Flavour::Mysql97, &OPTIONS)?.context("MySQL 9.7 is not here")?;
+        put(&mut server, &self.folder.join("base"), Some(&recording.path))?;
+        let server = Arc::new(server);
+        *loaded = Some((name, server.clone()));
+        Ok(server)
     }
 
     fn facts(&self, workload: &Workload) -> anyhow::Result<Facts> {
@@ -104,7 +137,7 @@ impl Studio {
     }
 
     fn make_base(&mut self) -> anyhow::Result<()> {
-        eprintln!("lab: making the tables that recordings begin with");
+        say("making the tables that recordings begin with");
         self.server.sql(&format!("CREATE DATABASE {DATABASE}"))?;
         let session = self.server.session()?;
         for statement in WORKLOADS.iter().flat_map(|workload| workload.tables()) {
@@ -120,22 +153,12 @@ impl Studio {
     }
 
     fn go_to_base(&mut self) -> anyhow::Result<()> {
-        self.server.stop()?;
-        let data = self.server.datadir();
-        std::fs::remove_dir_all(&data)?;
-        copy_folder(&self.folder.join("base"), &data)?;
-        // The index names the files of the folder that the base was made in.
-        let index = data.join("binlog.index");
-        let named = std::fs::read_to_string(&index)?;
-        let names =
-            named.lines().filter_map(|line| Some(data.join(Path::new(line).file_name()?).display().to_string()));
-        std::fs::write(&index, names.collect::<Vec<_>>().join("\n") + "\n")?;
-        self.server.start_again()
+        put(&mut self.server, &self.folder.join("base"), None)
     }
 
     fn record(&mut self, workload: &'static Workload) -> anyhow::Result<()> {
         let (rows, transactions) = (workload.rows(self.size), workload.transactions(self.size));
-        eprintln!("lab: recording {} ({rows} rows in {transactions} transactions)", workload.name);
+        say(format_args!("recording {} ({rows} rows in {transactions} transactions)", workload.name));
         self.go_to_base()?;
         let (file, start) = self.server.binlog_end()?;
         let next = AtomicU64::new(0);
@@ -165,6 +188,27 @@ impl Studio {
         std::fs::write(folder.join("facts.json"), serde_json::to_string(&facts)?)?;
         self.server.start_again()
     }
+}
+
+/// Starts the server again with the data of `base`, and `next` as the file of its log behind those.
+fn put(server: &mut MysqlServer, base: &Path, next: Option<&Path>) -> anyhow::Result<()> {
+    server.stop()?;
+    let data = server.datadir();
+    std::fs::remove_dir_all(&data)?;
+    copy_folder(base, &data)?;
+    // The index names the files of the folder that the base was made in.
+    let index = data.join("binlog.index");
+    let named = std::fs::read_to_string(&index)?;
+    let mut names: Vec<PathBuf> =
+        named.lines().filter_map(|line| Some(data.join(Path::new(line).file_name()?))).collect();
+    if let Some(next) = next {
+        let file = data.join(next.file_name().context("a file name")?);
+        std::fs::copy(next, &file).with_context(|| format!("copying {}", next.display()))?;
+        names.push(file);
+    }
+    let lines: String = names.iter().map(|name| format!("{}\n", name.display())).collect();
+    std::fs::write(&index, lines)?;
+    server.start_again()
 }
 
 /// Where cargo builds.

@@ -78,10 +78,7 @@ impl Report {
     pub fn divide(&mut self, name: &str, metric: &str, over: &str, under: &str) {
         let find = |subject: &str| self.rows.iter().find(|row| row.subject == subject && row.metric == metric);
         let (Some(over), Some(under)) = (find(over), find(under)) else { return };
-        if over.values.len() != under.values.len() {
-            let value = over.median / under.median;
-            return self.ratio(name, Some(value));
-        }
+        // Where one has fewer runs (peers on the JVM), those were the first ones.
         let ratios: Vec<f64> = over.values.iter().zip(&under.values).map(|(over, under)| over / under).collect();
         if let Some(Spread { median, min, max }) = Spread::of(&ratios) {
             self.ratios.push(Ratio { name: name.to_owned(), value: median, min, max });
@@ -211,8 +208,9 @@ mod tests {
         let mut report = Report::new("test");
         report.rows = collector.rows();
         assert_eq!((report.median("a", "rows"), report.median("b", "rows")), (Some(2.0), Some(4.0)));
+        // It took part in the first run only.
         report.divide("b over a", "rows", "b", "a");
         report.divide("fast over slow", "speed", "fast", "slow");
-        assert_eq!(report.ratios.iter().map(|ratio| ratio.value).collect::<Vec<_>>(), [2.0, 2.0]);
+        assert_eq!(report.ratios.iter().map(|ratio| ratio.value).collect::<Vec<_>>(), [4.0 / 3.0, 2.0]);
     }
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -12,15 +13,20 @@ use millstream_tests::harness::{Millstreamd, Options, bound_command, repository,
 
 use crate::experiment::Settings;
 use crate::process::{Usage, Watch};
+use crate::progress::say;
 use crate::recording::{Recording, Studio};
 use crate::replay::{Offered, Pace, Replayer};
-use crate::report::Report;
+use crate::report::{Report, shown};
+use crate::source::{Place, Source};
 
 /// The replayer's core. Subjects that can be told so keep off it where there is another.
 pub const REPLAY_CORE: usize = 0;
 const SETTLE: Duration = Duration::from_millis(300);
 const READY_MAX: Duration = Duration::from_secs(60);
 const RUN_MAX: Duration = Duration::from_secs(240);
+
+/// A key of `[engine]` and its value, as TOML.
+pub type Setting = (&'static str, &'static str);
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -30,12 +36,21 @@ pub enum Subject {
     /// The crate's binlog stream.
     MysqlAsync,
     /// `millstreamd` and a client, each a process.
-    Millstream { label: &'static str, engine: &'static [(&'static str, &'static str)] },
+    Millstream { label: &'static str, engine: &'static [Setting] },
     /// A program under `perf-lab/peers`.
     Peer { name: String, program: PathBuf },
 }
 
 impl Subject {
+    pub const fn millstream(label: &'static str, engine: &'static [Setting]) -> Self {
+        Self::Millstream { label, engine }
+    }
+
+    /// Takes ten seconds to start.
+    pub fn is_jvm(&self) -> bool {
+        matches!(self, Self::Peer { name, .. } if name != "go-mysql")
+    }
+
     pub fn label(&self) -> &str {
         match self {
             Subject::Bare => "bare socket (floor)",
@@ -56,6 +71,29 @@ pub struct Run {
     pub offered: Offered,
     /// Bytes that `millstreamd` sent to clients; 0 of other subjects.
     pub sent_bytes: f64,
+    /// That were compared with the recording; 0 where nothing was.
+    pub values: u64,
+}
+
+/// Which tables the subscriptions of Millstream's client want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filters {
+    /// All of them, in the same words.
+    Same,
+    /// All of them, in words of its own each: a view for each.
+    Different,
+    /// Each a part of the tables of `bulk-tables`.
+    Divided,
+}
+
+impl Filters {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Different => "different",
+            Self::Divided => "divided",
+        }
+    }
 }
 
 /// What a run does beside the subject.
@@ -65,7 +103,9 @@ pub struct Plan {
     pub rows: u64,
     pub transactions: u64,
     pub subscriptions: usize,
-    pub different_filters: bool,
+    pub filters: Filters,
+    /// Millstream's client compares all that it gets with the recording.
+    pub check: bool,
     /// Only the server's process is watched.
     pub server_only: bool,
     /// Where the floor and `mysql_async` read; `millstreamd` is told so by its configuration.
@@ -81,7 +121,8 @@ impl Plan {
             rows: recording.rows,
             transactions: recording.transactions,
             subscriptions: 1,
-            different_filters: false,
+            filters: Filters::Same,
+            check: false,
             server_only: false,
             reader_core: None,
             sink_core: None,
@@ -92,66 +133,118 @@ impl Plan {
 /// # Errors
 /// The subject did not deliver everything in time; what it said is in the error.
 pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Plan) -> anyhow::Result<Run> {
-    let upstream: SocketAddr = studio.server.address().parse()?;
-    let replayer = Replayer::start(upstream, recording.log.clone(), plan.pace, Some(REPLAY_CORE))?;
+    let mut source = Source::start(studio, recording, plan.pace, Some(REPLAY_CORE))?;
     let stamps_folder = tempfile::tempdir()?;
     let stamps = stamps_folder.path().join("stamps");
     let (pids, mut process, daemon) = match subject {
         Subject::Bare => {
-            let bytes = ends(&replayer, plan)?.last().copied().context("no transactions")?;
-            let plan = Plan { rows: bytes, ..*plan };
-            let process = Process::own("bare", replayer.bare_address, recording, &plan, &stamps, plan.reader_core)?;
+            let process = bare(&source, plan, &stamps)?;
             (vec![process.pid()], process, None)
         }
         Subject::MysqlAsync => {
-            let process = Process::own("mysql_async", replayer.address, recording, plan, &stamps, plan.reader_core)?;
+            let mut command = Process::own_command(plan.reader_core)?;
+            command.args(["subject", "mysql_async"]);
+            stream_command(&mut command, source.address(), source.place(), plan, Some(&stamps));
+            let process = Process::start(command)?;
             (vec![process.pid()], process, None)
         }
         Subject::Millstream { engine, .. } => {
-            let daemon = start_millstreamd(replayer.address, engine)?;
-            let process = Process::own("sink", daemon.listen, recording, plan, &stamps, plan.sink_core)?;
+            let daemon = start_millstreamd(source.address(), engine)?;
+            let mut command = Process::own_command(plan.sink_core)?;
+            command.args(["subject", "sink"]);
+            stream_command(&mut command, daemon.listen, source.place(), plan, Some(&stamps));
+            source.tell_sink(&mut command);
+            command.arg("--subscriptions").arg(plan.subscriptions.to_string());
+            command.arg("--filters").arg(plan.filters.name());
+            if plan.check {
+                command.arg("--check").arg(&recording.path);
+            }
+            let process = Process::start(command)?;
             let mut pids = vec![daemon.pid()];
             pids.extend((!plan.server_only).then_some(process.pid()));
             (pids, process, Some(daemon))
         }
         Subject::Peer { name, program } => {
-            let mut command = peer_command(name, program, studio);
-            stream_command(&mut command, replayer.address, recording, plan, Some(&stamps));
+            let mut command = peer_command(name, program, source.place());
+            stream_command(&mut command, source.address(), source.place(), plan, Some(&stamps));
             let process = Process::start(command)?;
             (vec![process.pid()], process, None)
         }
     };
+    // Where rows do not wait, the watch must not either.
+    let early = if source.waits() { None } else { Some(Watch::start(pids.clone())) };
     if !matches!(subject, Subject::Peer { .. }) {
         process.wait_for("ready", READY_MAX)?;
     }
-    let until = Instant::now() + READY_MAX;
-    while replayer.dumps() == 0 {
-        process.check()?;
-        ensure!(Instant::now() < until, "{} did not ask for the binlog within {READY_MAX:?}", subject.label());
-        std::thread::sleep(Duration::from_millis(5));
+    if source.waits() {
+        let until = Instant::now() + READY_MAX;
+        while source.dumps()? == 0 {
+            process.check()?;
+            ensure!(Instant::now() < until, "{} did not ask for the binlog within {READY_MAX:?}", subject.label());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(SETTLE);
     }
-    std::thread::sleep(SETTLE);
-    let watch = Watch::start(pids);
-    std::thread::sleep(Duration::from_millis(40));
-    let go_ns = replayer.go();
+    let watch = early.unwrap_or_else(|| Watch::start(pids));
+    if source.waits() {
+        std::thread::sleep(Duration::from_millis(40));
+    }
+    let go_ns = source.go();
     let done = process.wait_for("done", RUN_MAX);
     let usage = watch.stop();
     let done = done.with_context(|| subject.label().to_owned())?;
     let done_ns = done["ns"].as_u64().context("when it was done")?;
     process.finish()?;
-    let stamps = read_stamps(&stamps)?;
-    let stamps = match subject {
-        Subject::Bare => arrivals(&stamps, &ends(&replayer, plan)?),
-        _ => stamps,
+    let stamps = match (subject, &source) {
+        _ if plan.check => Vec::new(),
+        (Subject::Bare, Source::Replay(replayer, _)) => arrivals(&read_stamps(&stamps)?, &ends(replayer, plan)?),
+        _ => read_stamps(&stamps)?,
     };
     let sent_bytes = match &daemon {
         Some(daemon) => daemon.metrics()?.sum("millstream_sent_bytes_total", &[]),
         None => 0.0,
     };
-    Ok(Run { go_ns, done_ns, stamps, usage, offered: replayer.offered(), sent_bytes })
+    let values = done["values"].as_u64().unwrap_or(0);
+    Ok(Run { go_ns, done_ns, stamps, usage, offered: source.offered()?, sent_bytes, values })
 }
 
-pub fn start_millstreamd(source: SocketAddr, engine: &[(&str, &str)]) -> anyhow::Result<Millstreamd> {
+/// The floor: of the replayer's bare port as many bytes as there are, of a MySQL as many transactions.
+fn bare(source: &Source, plan: &Plan, stamps: &Path) -> anyhow::Result<Process> {
+    let mut command = Process::own_command(plan.reader_core)?;
+    command.args(["subject", "bare"]);
+    match source {
+        Source::Replay(replayer, place) => {
+            let bytes = ends(replayer, plan)?.last().copied().context("no transactions")?;
+            let plan = Plan { rows: bytes, ..*plan };
+            stream_command(&mut command, replayer.bare_address, place, &plan, Some(stamps));
+        }
+        Source::Mysql(_) => {
+            stream_command(&mut command, source.address(), source.place(), plan, Some(stamps));
+            command.arg("--login");
+        }
+    }
+    Process::start(command)
+}
+
+/// Whether a client of Millstream gets exactly what was recorded; the report says how much was compared.
+///
+/// # Errors
+/// Where it does not, and in which place.
+pub fn check(subject: &Subject, studio: &Studio, recording: &Recording, report: &mut Report) -> anyhow::Result<()> {
+    let name = recording.workload.name;
+    say(format_args!("checking every value of {name} ({})", subject.label()));
+    let plan = Plan { check: true, ..Plan::of(recording, Pace::Full) };
+    let run =
+        run(subject, studio, recording, &plan).with_context(|| format!("{name} did not arrive as it was recorded"))?;
+    let [rows, values] = [recording.rows, run.values].map(|count| shown(count as f64));
+    report.note(format!(
+        "{name} ({}): every transaction in order, {rows} rows and {values} values equal to the recording",
+        subject.label()
+    ));
+    Ok(())
+}
+
+pub fn start_millstreamd(source: SocketAddr, engine: &[Setting]) -> anyhow::Result<Millstreamd> {
     let options = engine.iter().fold(Options::default(), |options, (key, value)| options.engine(key, value));
     Millstreamd::start_at(&source.to_string(), options)
 }
@@ -182,20 +275,14 @@ fn read_stamps(path: &Path) -> anyhow::Result<Vec<u64>> {
 }
 
 /// What every streaming subject is told.
-pub fn stream_command(
-    command: &mut Command,
-    address: SocketAddr,
-    recording: &Recording,
-    plan: &Plan,
-    stamps: Option<&Path>,
-) {
+pub fn stream_command(command: &mut Command, address: SocketAddr, place: &Place, plan: &Plan, stamps: Option<&Path>) {
     let pairs = [
         ("--host", address.ip().to_string()),
         ("--port", address.port().to_string()),
         ("--user", "cdc".to_owned()),
         ("--password", "cdc".to_owned()),
-        ("--file", recording.log.name.clone()),
-        ("--position", recording.log.start().to_string()),
+        ("--file", place.file.clone()),
+        ("--position", place.offset.to_string()),
         ("--server-id", "4242".to_owned()),
         ("--database", crate::workload::DATABASE.to_owned()),
         ("--rows", plan.rows.to_string()),
@@ -217,35 +304,22 @@ pub struct Process {
 }
 
 impl Process {
-    /// A subject of this program, on a core of its own if told so.
-    fn own(
-        name: &str,
-        address: SocketAddr,
-        recording: &Recording,
-        plan: &Plan,
-        stamps: &Path,
-        core: Option<usize>,
-    ) -> anyhow::Result<Self> {
-        let mut command = Self::own_command(core)?;
-        command.arg("subject").arg(name);
-        stream_command(&mut command, address, recording, plan, Some(stamps));
-        command.arg("--subscriptions").arg(plan.subscriptions.to_string());
-        command.arg("--filters").arg(if plan.different_filters { "different" } else { "same" });
-        Self::start(command)
-    }
-
+    /// This program again, on a core of its own if told so.
     pub fn own_command(core: Option<usize>) -> anyhow::Result<Command> {
         let own = std::env::current_exe()?;
         let has_core =
             core.is_some_and(|core| std::thread::available_parallelism().is_ok_and(|cores| core < cores.get()));
-        Ok(match core.filter(|_| has_core) {
+        let mut command = match core.filter(|_| has_core) {
             Some(core) => {
                 let mut command = bound_command(Path::new("/usr/bin/taskset"));
                 command.args(["-c", &core.to_string()]).arg(own);
                 command
             }
             None => bound_command(&own),
-        })
+        };
+        // The end of what it says is told, and has to be the reason.
+        command.env("RUST_BACKTRACE", "0");
+        Ok(command)
     }
 
     pub fn start(mut command: Command) -> anyhow::Result<Self> {
@@ -326,12 +400,12 @@ impl Drop for Process {
 }
 
 /// A peer's program that is to stream; `stream_command` says what.
-pub fn peer_command(name: &str, program: &Path, studio: &Studio) -> Command {
+pub fn peer_command(name: &str, program: &Path, place: &Place) -> Command {
     let mut command = bound_command(program);
     command.arg("stream");
     // It asks for the log by GTIDs where the server has them, and needs to know those before the place.
     if name == "debezium" {
-        command.args(["--gtids", &studio.gtids]);
+        command.args(["--gtids", &place.gtids]);
     }
     command
 }
@@ -349,10 +423,21 @@ pub fn in_turn(
     mut measure: impl FnMut(&Subject) -> anyhow::Result<Run>,
     mut take: impl FnMut(&Subject, &Run),
 ) -> anyhow::Result<()> {
+    let mut once = |subject: &Subject, run: usize| {
+        say(format_args!("{} {context}, run {} of {}", subject.label(), run + 1, settings.runs));
+        measure(subject)
+    };
     let mut left: Vec<&Subject> = subjects.iter().collect();
-    for _ in 0..settings.runs {
+    for run in 0..settings.runs {
         let mut failed = Ok(());
-        left.retain(|subject| match measure(subject) {
+        if run == settings.jvm_runs {
+            let before = left.len();
+            left.retain(|subject| !subject.is_jvm());
+            if left.len() < before {
+                report.note(format!("peers on the JVM: {run} runs, the first ones"));
+            }
+        }
+        left.retain(|subject| match once(subject, run) {
             Ok(run) => {
                 take(subject, &run);
                 true
@@ -372,29 +457,33 @@ pub fn in_turn(
 }
 
 /// The peers whose programs can be built here, unless the user wants none; the report gets their versions and settings, and
-/// for the others why not.
+/// for the others why not. Built once, however many experiments ask.
 pub fn peers(settings: &Settings, report: &mut Report) -> Vec<Subject> {
-    let mut found = Vec::new();
+    static BUILT: OnceLock<Vec<(Option<Subject>, String)>> = OnceLock::new();
     if !settings.peers {
-        return found;
+        return Vec::new();
     }
-    for name in ["canal", "debezium", "go-mysql"] {
-        let folder = repository().join("perf-lab/peers").join(name);
-        let built = Command::new(folder.join("build")).stdin(Stdio::null()).output();
-        match built {
-            Ok(output) if output.status.success() => {
-                let program = folder.join("run");
-                report.note(version(&program));
-                found.push(Subject::Peer { name: name.to_owned(), program });
-            }
-            Ok(output) => {
-                let reason = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("unknown").to_owned();
-                report.note(format!("{name} could not be built here: {reason}"));
-            }
-            Err(error) => report.note(format!("{name} could not be built here: {error}")),
+    let built = BUILT.get_or_init(|| ["canal", "debezium", "go-mysql"].map(build).into());
+    built.iter().for_each(|(_, note)| report.note(note));
+    built.iter().filter_map(|(subject, _)| subject.clone()).collect()
+}
+
+/// A peer, and what there is to say of it; or why it is missing.
+fn build(name: &str) -> (Option<Subject>, String) {
+    let folder = repository().join("perf-lab/peers").join(name);
+    say(format_args!("building {name}"));
+    match Command::new(folder.join("build")).stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => {
+            let program = folder.join("run");
+            let note = version(&program);
+            (Some(Subject::Peer { name: name.to_owned(), program }), note)
         }
+        Ok(output) => {
+            let reason = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("unknown").to_owned();
+            (None, format!("{name} could not be built here: {reason}"))
+        }
+        Err(error) => (None, format!("{name} could not be built here: {error}")),
     }
-    found
 }
 
 /// What a peer says of itself: name, version, settings.

@@ -33,7 +33,10 @@ enum Kind {
     },
     /// UPDATE of a few rows of one table.
     Hot,
-    Orders,
+    /// INSERT into one of so many tables with columns of common types.
+    Orders {
+        tables: u64,
+    },
     Wide,
     Blobs,
     Json,
@@ -44,25 +47,35 @@ const SBTEST: &str = "(id BIGINT PRIMARY KEY, k INT NOT NULL, c CHAR(120) NOT NU
 const HOT_ROWS: u64 = 16;
 const WIDE_COLUMNS: usize = 200;
 
-pub const WORKLOADS: [Workload; 8] = [
+/// Of `bulk-tables`.
+pub const BULK_TABLES: u64 = 64;
+
+pub const WORKLOADS: [Workload; 9] = [
     Workload {
         name: "oltp",
         about: "transactions of one row, a table like sysbench's, 195 bytes a row",
-        rows: [60_000, 400_000],
+        rows: [60_000, 200_000],
         rows_each: 1,
         kind: Kind::Oltp { tables: 1 },
     },
     Workload {
         name: "bulk",
         about: "INSERT of 1,000 rows each: BIGINT, INT, 2 VARCHAR, DATETIME(6), DECIMAL(20,4), JSON, TIMESTAMP",
-        rows: [400_000, 2_000_000],
+        rows: [400_000, 1_000_000],
         rows_each: 1000,
-        kind: Kind::Orders,
+        kind: Kind::Orders { tables: 1 },
+    },
+    Workload {
+        name: "bulk-tables",
+        about: "the same rows, 100 each, in 64 tables",
+        rows: [204_800, 819_200],
+        rows_each: 100,
+        kind: Kind::Orders { tables: BULK_TABLES },
     },
     Workload {
         name: "wide",
         about: "200 columns of INT, VARCHAR and DECIMAL, 50 rows a transaction",
-        rows: [20_000, 100_000],
+        rows: [20_000, 50_000],
         rows_each: 50,
         kind: Kind::Wide,
     },
@@ -133,11 +146,15 @@ impl Workload {
                 }
                 vec![format!("CREATE TABLE {} {SBTEST}", self.table(0)), rows]
             }
-            Kind::Orders => vec![format!(
-                "CREATE TABLE {} (id BIGINT PRIMARY KEY, customer INT UNSIGNED, name VARCHAR(64), note VARCHAR(255), \
-                 placed DATETIME(6), total DECIMAL(20,4), detail JSON, changed TIMESTAMP NULL)",
-                self.table(0)
-            )],
+            Kind::Orders { tables } => (0..tables)
+                .map(|table| {
+                    format!(
+                        "CREATE TABLE {} (id BIGINT PRIMARY KEY, customer INT UNSIGNED, name VARCHAR(64), note VARCHAR(255), \
+                         placed DATETIME(6), total DECIMAL(20,4), detail JSON, changed TIMESTAMP NULL)",
+                        self.table(table)
+                    )
+                })
+                .collect(),
             Kind::Wide => {
                 let mut columns = String::new();
                 for index in 0..WIDE_COLUMNS {
@@ -150,6 +167,16 @@ impl Workload {
             Kind::Json => vec![format!("CREATE TABLE {} (id BIGINT PRIMARY KEY, j JSON)", self.table(0))],
             Kind::Huge => vec![format!("CREATE TABLE {} (id BIGINT PRIMARY KEY, c VARCHAR(1000))", self.table(0))],
         }
+    }
+
+    /// Those that are empty before it.
+    pub fn filled_tables(&self) -> Vec<String> {
+        let count = match self.kind {
+            Kind::Hot => 0,
+            Kind::Oltp { tables } | Kind::Orders { tables } => tables,
+            Kind::Wide | Kind::Blobs | Kind::Json | Kind::Huge => 1,
+        };
+        (0..count).map(|table| self.table(table)).collect()
     }
 
     fn table(&self, index: u64) -> String {
@@ -191,8 +218,8 @@ impl Workload {
                     transaction % HOT_ROWS
                 );
             }
-            Kind::Orders => {
-                let _ = write!(text, "INSERT INTO {} VALUES ", self.table(0));
+            Kind::Orders { tables } => {
+                let _ = write!(text, "INSERT INTO {} VALUES ", self.table(transaction % tables));
                 list(&mut text, &mut |text, id| order(text, id, &mut numbers));
             }
             Kind::Wide => {

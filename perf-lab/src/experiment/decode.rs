@@ -7,25 +7,33 @@ use millstream_tests::harness::{Kind, mysqlbinlog};
 
 use super::Settings;
 use crate::clock::now_ns;
+use crate::progress::say;
 use crate::recording::{Recording, Studio};
 use crate::report::{Collector, Report};
 use crate::run::{Subject, peers};
+use crate::source::SourceKind;
 use crate::subject::{Decoded, Ours, copy, mysql_common};
 use crate::workload::{Workload, workload};
 
 const OURS: &str = "millstream";
 const FLOOR: &str = "copy (floor)";
 const COMMON: &str = "mysql_common";
+/// Passes before those that count.
+const WARM_UP: usize = 3;
 
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let names: &[&str] =
         if settings.is_quick() { &["oltp", "bulk"] } else { &["oltp", "bulk", "wide", "json", "blobs"] };
     let workloads: Vec<&'static Workload> = names.iter().map(|name| workload(name)).collect();
-    let studio = Studio::open(settings.size, &workloads)?;
+    let studio = Studio::open(settings, &workloads)?;
     let mut report = Report::new("decode");
     report.note(
         "the whole file, from memory: ours tracked, filtered (everything is wanted) and encoded as clients get it",
     );
+    report.note(format!("{WARM_UP} passes before those that count, for each; mysqlbinlog is a new process for each pass; peers: at most 3 passes, behind the others"));
+    if settings.source == SourceKind::Mysql {
+        report.note("files are read, not a server: --source mysql changes nothing here");
+    }
     let found = peers(settings, &mut report);
     let mut collector = Collector::default();
     for workload in workloads {
@@ -40,7 +48,14 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
             collector.add(subject, &format!("{} rows", workload.name), "rows/s", rows as f64 / seconds);
             collector.add(subject, &format!("{} bytes", workload.name), "MB/s", megabytes / seconds);
         };
-        for _ in 0..settings.runs {
+        // Each as often as the peers: memory is met, and what compiles has compiled.
+        for _ in 0..WARM_UP {
+            copy(&file, &mut buffer);
+            check(&ours.decode(&file)?, &recording)?;
+            check(&mysql_common(&file)?, &recording)?;
+        }
+        for run in 0..settings.runs {
+            say(format_args!("{}, run {} of {}", workload.name, run + 1, settings.runs));
             let (ns, _) = timed(|| copy(&file, &mut buffer));
             add(FLOOR, ns, recording.rows);
             let (ns, decoded) = timed(|| ours.decode(&file));
@@ -61,7 +76,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
         }
         for peer in &found {
             let Subject::Peer { name, program } = peer else { continue };
-            match peer_decode(program, &studio, &recording, settings.runs) {
+            say(format_args!("{}, {name}", workload.name));
+            match peer_decode(program, &studio, &recording, settings.runs.min(3)) {
                 Ok(times) => times.into_iter().for_each(|(ns, rows)| add(name, ns, rows)),
                 Err(error) => report.note(format!("{name} on {}: {error:#}", workload.name)),
             }
@@ -99,7 +115,6 @@ fn peer_decode(
     recording: &Recording,
     runs: usize,
 ) -> anyhow::Result<Vec<(u64, u64)>> {
-    const WARM_UP: usize = 3;
     let mut command = Command::new(program);
     command.arg("decode").args(["--rows", &recording.rows.to_string(), "--iterations", &(runs + WARM_UP).to_string()]);
     command.args([

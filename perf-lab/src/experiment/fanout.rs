@@ -6,31 +6,35 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::Settings;
+use crate::progress::say;
 use crate::recording::{Recording, Studio};
 use crate::replay::Pace;
 use crate::report::{Collector, Report};
-use crate::run::{Plan, Run, Subject, run as measure};
+use crate::run::{Filters, Plan, Run, Subject, run as measure};
+use crate::source::SourceKind;
 use crate::workload::workload;
 
-const SUBJECT: Subject = Subject::Millstream {
-    label: "millstream",
-    engine: &[("worker_cores", "[1]"), ("connections_max", "2048"), ("catchup_max", "1024")],
-};
+const SUBJECT: Subject =
+    Subject::millstream("millstream", &[("worker_cores", "[1]"), ("connections_max", "2048"), ("catchup_max", "1024")]);
 
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let oltp = workload("oltp");
-    let studio = Studio::open(settings.size, &[oltp])?;
+    let studio = Studio::open(settings, &[oltp])?;
     let recording = studio.recording(oltp)?;
     let mut report = Report::new("fanout");
     report.note("processor time of millstreamd alone, for each row of the source; every client is a thread of one other process");
+    if settings.source == SourceKind::Mysql {
+        report.note("rows are written by sessions as fast as they can, while they are read");
+    }
     let same: &[usize] = if settings.is_quick() { &[1, 10, 100] } else { &[1, 10, 100, 1000] };
     let different: &[usize] = if settings.is_quick() { &[10] } else { &[10, 100] };
     let mut collector = Collector::default();
-    for _ in 0..settings.runs {
+    for run in 0..settings.runs {
         collector.add("a write to a socket (floor)", "per byte", "ns", write_ns_a_byte()?);
         for (count, different_filters) in same.iter().map(|n| (*n, false)).chain(different.iter().map(|n| (*n, true))) {
             // As many rows to all of them together, as far as that goes.
             let transactions = (recording.transactions / (count as u64).div_ceil(10)).max(2_000);
+            say(format_args!("{}, run {} of {}", label(count, different_filters), run + 1, settings.runs));
             let run = one(&studio, &recording, count, different_filters, transactions)?;
             let label = label(count, different_filters);
             let ns = run.usage.cpu_ns(run.go_ns, run.done_ns) / transactions as f64;
@@ -72,7 +76,7 @@ fn one(
         rows: transactions,
         transactions,
         subscriptions: count,
-        different_filters,
+        filters: if different_filters { Filters::Different } else { Filters::Same },
         server_only: true,
         ..Plan::of(recording, Pace::Some { per_second: 1e6, transactions })
     };

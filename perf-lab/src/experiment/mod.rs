@@ -4,11 +4,14 @@ mod decode;
 mod fanout;
 mod latency;
 mod memory;
+mod profile;
 mod scale;
 mod startup;
 mod throughput;
+mod workers;
 
 use crate::report::Report;
+use crate::source::SourceKind;
 use crate::workload::Size;
 
 /// What a user chose.
@@ -17,6 +20,9 @@ pub struct Settings {
     pub size: Size,
     /// Interleaved runs of each subject.
     pub runs: usize,
+    /// Of them, those that peers on the JVM take part in.
+    pub jvm_runs: usize,
+    pub source: SourceKind,
     pub peers: bool,
 }
 
@@ -27,6 +33,13 @@ impl Settings {
 }
 
 type Experiment = (&'static str, &'static str, fn(&Settings) -> anyhow::Result<Report>);
+
+/// No part of `all`: it needs `perf`.
+pub const PROFILE: Experiment = (
+    "profile",
+    "where server and client spend their time: flame graphs and the functions on top (with perf)",
+    profile::run,
+);
 
 pub const EXPERIMENTS: [Experiment; 7] = [
     ("decode", "rows/s of decode and encode on one core, no sockets", decode::run),

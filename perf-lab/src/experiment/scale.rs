@@ -6,12 +6,11 @@ use anyhow::Context;
 use millstream_bench::binlog::{self, Column};
 
 use super::Settings;
-use super::throughput::{ONE_CORE, TWO_CORES};
+use super::workers::Workers;
 use crate::clock::now_ns;
+use crate::progress::say;
 use crate::recording::{Recording, Studio};
-use crate::replay::Pace;
 use crate::report::{Collector, Report};
-use crate::run::{Plan, run as measure};
 use crate::subject::Ours;
 use crate::workload::workload;
 
@@ -19,16 +18,18 @@ const XID: u8 = 16;
 const QUERY: u8 = 2;
 
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
-    let bulk = workload("bulk");
-    let studio = Studio::open(settings.size, &[bulk])?;
+    let (bulk, tables) = (workload("bulk"), workload("bulk-tables"));
+    let studio = Studio::open(settings, &[bulk, tables])?;
     let recording = studio.recording(bulk)?;
     let mut report = Report::new("scale");
+    let workers = Workers::new(&studio, settings, &mut report)?;
     let mut collector = Collector::default();
     let tables: &[usize] = if settings.is_quick() { &[10, 1_000, 10_000] } else { &[10, 100, 1_000, 10_000, 100_000] };
     let columns: &[usize] = if settings.is_quick() { &[4, 100, 1_000] } else { &[4, 16, 64, 256, 1_000] };
     let bytes: &[usize] =
         if settings.is_quick() { &[50, 5_000, 1_000_000] } else { &[50, 500, 5_000, 50_000, 500_000, 1_000_000] };
-    for _ in 0..settings.runs {
+    for run in 0..settings.runs {
+        say(format_args!("tables, columns, bytes, run {} of {}", run + 1, settings.runs));
         for count in tables {
             let rows = 200_000.max(*count);
             let log = Made::begin(&recording)?.tables(*count, rows);
@@ -56,12 +57,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
             collector.add(&format!("rows of {size} bytes"), "per row", "ns", ns);
             collector.add(&format!("rows of {size} bytes"), "per byte", "ns", ns / *size as f64);
         }
-        let plan = Plan::of(&recording, Pace::Full);
-        for subject in [&ONE_CORE, &TWO_CORES] {
-            let run = measure(subject, &studio, &recording, &plan)?;
-            let rate = recording.rows as f64 / ((run.done_ns - run.go_ns) as f64 / 1e9);
-            collector.add(subject.label(), "bulk rows to a client", "rows/s", rate);
-        }
+        workers.run(&studio, &mut collector)?;
     }
     report.rows = collector.rows();
     let of = |subject: String, metric: &str| report.median(&subject, metric);
@@ -69,14 +65,12 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let flat = of(format!("{} tables", tables[tables.len() - 1]), cost).zip(of(format!("{} tables", tables[0]), cost));
     let linear = of("1000 columns".into(), "per column")
         .zip(of("100 columns".into(), "per column").or(of("64 columns".into(), "per column")));
-    let gain =
-        of(TWO_CORES.label().into(), "bulk rows to a client").zip(of(ONE_CORE.label().into(), "bulk rows to a client"));
     report.ratio(
         format!("a row among {} tables over one among {}", tables[tables.len() - 1], tables[0]),
         flat.map(|(a, b)| a / b),
     );
     report.ratio("a column of 1,000 over one of few", linear.map(|(a, b)| a / b));
-    report.ratio("two cores over one (on two cores the client and the replayer share them)", gain.map(|(a, b)| a / b));
+    workers.ratios(&mut report);
     Ok(report)
 }
 

@@ -9,10 +9,12 @@ use millstream_tests::harness::{Flavour, Millstreamd, MysqlServer, Options, free
 
 use super::Settings;
 use crate::clock::now_ns;
+use crate::progress::say;
 use crate::recording::Studio;
-use crate::replay::{Pace, Replayer};
+use crate::replay::Pace;
 use crate::report::{Collector, Report};
 use crate::run::{Plan, Process, Subject, peer_command, peers, stream_command};
+use crate::source::Source;
 use crate::workload::{DATABASE, workload};
 
 const OURS: &str = "millstream";
@@ -23,22 +25,22 @@ const FIRST_ROW_MAX: Duration = Duration::from_secs(30);
 
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let oltp = workload("oltp");
-    let studio = Studio::open(settings.size, &[oltp])?;
+    let studio = Studio::open(settings, &[oltp])?;
     let recording = studio.recording(oltp)?;
-    let upstream = studio.server.address().parse()?;
     let mut report = Report::new("startup");
     report.note(format!("the source commits {RATE} rows a second meanwhile; the first start makes the registry and reads information_schema, the second finds them"));
     let mut collector = Collector::default();
     let found = peers(settings, &mut report);
     for run in 0..settings.runs {
-        let replayer = Replayer::start(upstream, recording.log.clone(), Pace::PerSecond(RATE), None)?;
-        replayer.go();
+        say(format_args!("{OURS}, run {} of {}", run + 1, settings.runs));
+        let source = Source::start(&studio, &recording, Pace::PerSecond(RATE), None)?;
+        source.go();
         let (listen, admin) = (free_address(), free_address());
-        let source = replayer.address.to_string();
+        let address = source.address().to_string();
         let began = now_ns();
         let first = first_row_thread(listen.to_string());
         let mut daemon = Millstreamd::start_with_config(listen, admin, |data| {
-            Options::default().text(listen, admin, data, &source)
+            Options::default().text(listen, admin, data, &address)
         })?;
         collector.add(OURS, "process start to first row, new", "ms", ms(began, joined(first)?));
         daemon.terminate()?;
@@ -51,9 +53,11 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
             let at = first_row(&listen.to_string(), Start::Latest)?;
             collector.add(OURS, "connect to first row", "ms", ms(began, at));
         }
-        if run < 2 {
+        drop((daemon, source));
+        if run < settings.jvm_runs.min(2) {
             for peer in &found {
                 let Subject::Peer { name, program } = peer else { continue };
+                say(format_args!("{name}, run {}", run + 1));
                 match start_peer(name, program, &studio, &recording) {
                     Ok(value) => collector.add(name, "process start to first row", "ms", value),
                     Err(error) => report.note(format!("{name}: {error:#}")),
@@ -62,6 +66,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
         }
     }
     drop(studio);
+    say(format_args!("a start by time in {FILES} files"));
     by_time(settings, &mut collector)?;
     report.rows = collector.rows();
     for peer in &found {
@@ -111,12 +116,11 @@ fn start_peer(
     studio: &Studio,
     recording: &crate::recording::Recording,
 ) -> anyhow::Result<f64> {
-    let replayer =
-        Replayer::start(studio.server.address().parse()?, recording.log.clone(), Pace::PerSecond(RATE), None)?;
-    replayer.go();
-    let mut command = peer_command(name, program, studio);
+    let source = Source::start(studio, recording, Pace::PerSecond(RATE), None)?;
+    source.go();
+    let mut command = peer_command(name, program, source.place());
     let plan = Plan { rows: 100, transactions: 100, ..Plan::of(recording, Pace::PerSecond(RATE)) };
-    stream_command(&mut command, replayer.address, recording, &plan, None);
+    stream_command(&mut command, source.address(), source.place(), &plan, None);
     let began = now_ns();
     let mut process = Process::start(command)?;
     let line = process.wait_for("first_row", Duration::from_secs(60))?;

@@ -4,24 +4,27 @@ use super::Settings;
 use crate::recording::Studio;
 use crate::replay::Pace;
 use crate::report::{Collector, Report};
-use crate::run::{Plan, Run, Subject, in_turn, peers, run as measure};
-use crate::workload::{Workload, workload};
+use crate::run::{Plan, Run, Subject, check, in_turn, peers, run as measure};
+use crate::source::SourceKind;
+use crate::workload::{Size, WORKLOADS, Workload, workload};
 
-pub const ONE_CORE: Subject = Subject::Millstream { label: "millstream, 1 core", engine: &[("worker_cores", "[1]")] };
+pub const ONE_CORE: Subject = Subject::millstream("millstream, 1 core", &[("worker_cores", "[1]")]);
 pub const TWO_CORES: Subject =
-    Subject::Millstream { label: "millstream, 2 cores", engine: &[("source_core", "0"), ("worker_cores", "[1]")] };
-
-const ON_URING: Subject = Subject::Millstream {
-    label: "millstream on uring, 1 core",
-    engine: &[("runtime", "\"uring\""), ("worker_cores", "[1]")],
-};
+    Subject::millstream("millstream, 2 cores", &[("source_core", "0"), ("worker_cores", "[1]")]);
+const ON_URING: Subject =
+    Subject::millstream("millstream on uring, 1 core", &[("runtime", "\"uring\""), ("worker_cores", "[1]")]);
 const OURS: [Subject; 3] = [ONE_CORE, TWO_CORES, ON_URING];
+/// What every workload is checked with: rows of two shards, merged again.
+const TWO_WORKERS: Subject = Subject::millstream("millstream, 2 workers", &[("worker_cores", "[0, 1]")]);
 
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let workloads: [&'static Workload; 2] = [workload("oltp"), workload("bulk")];
-    let studio = Studio::open(settings.size, &workloads)?;
+    let studio = Studio::open(settings, &workloads)?;
     let mut report = Report::new("throughput");
     report.note("rates of the second half of the recording, so that every subject is warm; cores used: processor time of all its processes, client included");
+    if settings.source == SourceKind::Mysql {
+        report.note("MySQL's dump thread reads the recorded file; Millstream's client starts at the recording's place, and is served by a reader of its own");
+    }
     let mut subjects = vec![Subject::Bare];
     subjects.extend(OURS);
     subjects.push(Subject::MysqlAsync);
@@ -39,7 +42,10 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
             |subject| measure(subject, &studio, &recording, &plan),
             |subject, run| add(&mut collector, subject.label(), workload, run, recording.log.recorded().len()),
         )?;
+        check(&ONE_CORE, &studio, &recording, &mut report)?;
     }
+    drop(studio);
+    check_all(settings, &mut report)?;
     report.rows = collector.rows();
     for workload in workloads {
         let [rate, per_core] = metrics(workload).map(|(metric, _)| metric);
@@ -53,6 +59,16 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
         }
     }
     Ok(report)
+}
+
+/// Every workload once, small: what arrives is what was recorded.
+fn check_all(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+    let workloads: Vec<&'static Workload> = WORKLOADS.iter().collect();
+    let studio = Studio::open(&Settings { size: Size::Quick, ..settings.clone() }, &workloads)?;
+    for workload in workloads {
+        check(&TWO_WORKERS, &studio, &studio.recording(workload)?, report)?;
+    }
+    Ok(())
 }
 
 fn metrics(workload: &Workload) -> [(String, &'static str); 2] {

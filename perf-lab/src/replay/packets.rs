@@ -16,6 +16,7 @@ mod kind {
     pub const STOP: u8 = 3;
     pub const FORMAT_DESCRIPTION: u8 = 15;
     pub const XID: u8 = 16;
+    pub const WRITE_ROWS: u8 = 30;
     pub const HEARTBEAT: u8 = 27;
     pub const PREVIOUS_GTIDS: u8 = 35;
     pub const TRANSACTION_PAYLOAD: u8 = 40;
@@ -53,6 +54,25 @@ impl Log {
     /// The bytes of the recording itself.
     pub fn recorded(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
+    }
+
+    /// Of each transaction, the first column of its first row, a BIGINT: what workloads number their rows by.
+    ///
+    /// # Errors
+    /// A transaction that inserts nothing.
+    pub fn first_ids(&self) -> anyhow::Result<Vec<u64>> {
+        let mut ids = Vec::new();
+        let mut first = None;
+        for (offset, event) in self.events(self.start) {
+            match event[4] {
+                kind::WRITE_ROWS if first.is_none() => first = first_id(&event[HEADER_BYTES..]),
+                _ if ends_transaction(event) => {
+                    ids.push(first.take().with_context(|| format!("no row is inserted before {offset}"))?);
+                }
+                _ => {}
+            }
+        }
+        Ok(ids)
     }
 
     /// Whole events from an offset on; a truncated one ends them.
@@ -155,6 +175,16 @@ fn ends_transaction(event: &[u8]) -> bool {
         }
         _ => false,
     }
+}
+
+/// Of the body of WRITE_ROWS: table id (6), flags (2), extra data with its size, column count, bitmap, and the first row.
+fn first_id(body: &[u8]) -> Option<u64> {
+    let extra = usize::from(u16::from_le_bytes(body.get(8..10)?.try_into().ok()?));
+    let rest = body.get(8 + extra..)?;
+    let columns = usize::from(*rest.first().filter(|count| **count < 0xfb)?);
+    let bitmap_bytes = columns.div_ceil(8);
+    // Which columns there are, and which of the row are NULL.
+    rest.get(1 + 2 * bitmap_bytes..)?.first_chunk().map(|id| u64::from_le_bytes(*id))
 }
 
 /// An event of the server that `like` is of, at no place of the file, at no time.

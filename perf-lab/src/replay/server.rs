@@ -37,10 +37,11 @@ pub enum Pace {
 /// When each transaction was offered to the replica.
 #[derive(Debug, Default, Clone)]
 pub struct Offered {
-    /// When it was due, by the pace.
-    pub intended_ns: Vec<u64>,
-    /// When it was handed to the kernel; but when it was due where that was held up by a replica that did not read.
+    /// What latency counts from: when it was handed to the kernel; but when it was due where that was held up by a replica
+    /// that did not read.
     pub offered_ns: Vec<u64>,
+    /// How late the writer itself was.
+    pub late_ns: Vec<u64>,
 }
 
 struct Shared {
@@ -276,7 +277,7 @@ impl Shared {
 /// Open loop: what is due is sent, however late the replica is with what came before.
 fn send_at(client: &mut TcpStream, packets: &Packets, rate: f64, count: usize, begin: u64) -> anyhow::Result<Offered> {
     let due = |index: usize| begin + (index as f64 * 1e9 / rate) as u64;
-    let mut offered = Offered { intended_ns: (0..count).map(due).collect(), offered_ns: Vec::with_capacity(count) };
+    let mut offered = Offered { offered_ns: Vec::with_capacity(count), late_ns: Vec::with_capacity(count) };
     let mut sent = 0;
     let mut written = packets.head;
     let mut last_write_ended = 0;
@@ -286,7 +287,9 @@ fn send_at(client: &mut TcpStream, packets: &Packets, rate: f64, count: usize, b
         let mut until = sent;
         while until < count && due(until) <= now {
             let due = due(until);
-            offered.offered_ns.push(if due <= last_write_ended { due } else { now });
+            let at = if due <= last_write_ended { due } else { now };
+            offered.offered_ns.push(at);
+            offered.late_ns.push(at - due);
             until += 1;
         }
         if until == sent {

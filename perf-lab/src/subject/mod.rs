@@ -2,6 +2,7 @@
 //! programs do (`perf-lab/peers/README.md`): `ready`, `first_row`, `done`.
 
 mod bare;
+mod check;
 mod decode;
 mod mysql_async;
 mod sink;
@@ -46,12 +47,22 @@ pub struct StreamArgs {
     /// Subscriptions, each on a connection of its own; of the sink only.
     #[arg(long, default_value_t = 1)]
     pub subscriptions: usize,
-    /// `same`: all tables for all; `different`: a pattern for each; of the sink only.
+    /// `same`: all tables for all; `different`: the same tables by a pattern for each; `divided`: each its share of the tables
+    /// of `bulk-tables`; of the sink only.
     #[arg(long, default_value = "same")]
     pub filters: String,
     /// Read nothing after the subscription stands; of the sink only.
     #[arg(long)]
     pub stopped: bool,
+    /// Begin at `--file` and `--position` and not with what comes next; of the sink only.
+    #[arg(long)]
+    pub from_position: bool,
+    /// Read the dump of a MySQL server, not of the replayer's bare port; of `bare` only.
+    #[arg(long)]
+    pub login: bool,
+    /// Compare every row and value with this recorded file, from `--position` on; of the sink only.
+    #[arg(long, value_name = "RECORDING")]
+    pub check: Option<PathBuf>,
 }
 
 /// # Errors
