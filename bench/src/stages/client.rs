@@ -10,6 +10,7 @@ use millstream_client::{Change, ClientConfig, Position, Transaction};
 use millstream_codec::mysql::rows::RowsEvent;
 use millstream_codec::mysql::server::ServerKind;
 use millstream_codec::mysql::table_map::TableMap;
+use millstream_codec::mysql::value::buffer::TextBuffer;
 use millstream_codec::wire::encode::{RowProgram, RowsEncoder};
 
 use super::{Entry, Sink, Size, Stage};
@@ -111,7 +112,7 @@ fn batches(row_count: usize, rows_each: usize) -> Vec<(usize, Vec<u8>)> {
     let (mut sequence, mut offset) = (0, 4_u64);
     for event in &rows.events {
         let parsed = RowsEvent::parse(event[4], &event[HEADER_BYTES..]).expect("a rows event");
-        let (mut slab, mut pieces) = (Vec::new(), Vec::new());
+        let (mut slab, mut pieces) = (TextBuffer::default(), Vec::new());
         let encoded = encoder.encode(&program, &parsed, &mut slab, PIECE_BYTES_MAX, |piece| pieces.push(piece));
         let count = encoded.expect("rows") as usize;
         if in_transaction == 0 {
