@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
+use glommio::{BuilderErrorKind, ExecutorJoinHandle, GlommioError, Latency, LocalExecutorBuilder, Placement, Shares};
 use millstream_core::limits;
 
 use super::CoreOptions;
@@ -39,7 +39,10 @@ impl Core {
     }
 
     pub fn join(self) -> Result<(), String> {
-        self.0.join().map_err(|error| error.to_string())
+        self.0.join().map_err(|error| match error {
+            GlommioError::BuilderError(BuilderErrorKind::ThreadPanic(_)) => "its thread ended in a panic".to_owned(),
+            error => error.to_string(),
+        })
     }
 }
 
