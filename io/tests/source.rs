@@ -316,7 +316,10 @@ fn every_start_finds_its_first_transaction() {
             // MariaDB's checkpoints of the files before may still come in between.
             let is_exact = part.start.offset == position.offset;
             assert_eq!(part.start.file, position.file);
-            assert!(is_exact || server.name.starts_with("mariadb") && part.start.offset > position.offset, "{position}");
+            assert!(
+                is_exact || server.name.starts_with("mariadb") && part.start.offset > position.offset,
+                "{position}"
+            );
 
             // A position goes on behind itself, by file as by GTID.
             let behind = latest.position().clone();
