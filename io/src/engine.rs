@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use millstream_core::bridge::CoreLink;
+use millstream_core::bridge::{CoreLink, Doorbell};
 use millstream_core::engine::home::{Home, HomeConfig};
 use millstream_core::engine::hub::HubLimits;
 use millstream_core::engine::ring::{RingReceiver, RingSender, ring};
@@ -21,7 +22,7 @@ use crate::connection;
 use crate::live::{self, Sink};
 use crate::questions;
 use crate::runtime::{Core, CoreOptions, Runtime, TcpListener, sleep};
-use crate::tasks::{spawn, spawn_vital};
+use crate::tasks::spawn_vital;
 use crate::worker::{HomeItem, LiveItem, PasswordCheck, Worker};
 
 /// One destination's part of the configuration.
@@ -67,7 +68,8 @@ pub struct EngineConfig {
     /// One for each worker.
     pub links: Vec<CoreLink>,
     pub metrics: Vec<SharedCoreMetrics>,
-    /// Set with `FromControl::Shutdown`: the source core looks at it now and then.
+    /// Set with `FromControl::Shutdown`: the source core looks at it now and then. When a core fails the engine sets it,
+    /// and the workers look at it when their doorbell is rung.
     pub stopping: Arc<AtomicBool>,
 }
 
@@ -77,12 +79,29 @@ pub enum EngineError {
     Listen { listen: SocketAddr, reason: String },
     #[error("the executor '{name}' did not start: {reason}")]
     Executor { name: String, reason: String },
+    #[error("the core '{name}' failed, and without it nothing is served any more: {reason}")]
+    Failed { name: String, reason: String },
 }
+
+/// What the others get to end in after a core has failed: their clients are told first.
+const END_MAX: Duration = Duration::from_millis(2 * limits::SHUTDOWN_MS);
+/// From the moment that a core has let go of all to the moment that its thread is seen to have ended.
+const JOIN_MAX: Duration = Duration::from_millis(100);
+/// Of a thread that only waits for another's end.
+const WATCH_STACK_BYTES: usize = 128 << 10;
 
 /// The running cores; `join` waits until all have ended.
 pub struct Engine {
-    cores: Vec<(String, Core)>,
+    names: Vec<String>,
+    /// How each core ended, from the thread that waits for it.
+    ended: mpsc::Receiver<Ended>,
+    tell_ended: mpsc::Sender<Ended>,
+    stopping: Arc<AtomicBool>,
+    doorbells: Vec<Doorbell>,
 }
+
+/// A core, and why it did not go on to its task's end.
+type Ended = (String, Result<(), String>);
 
 /// The rings of one worker, for one destination.
 struct WorkerRings {
@@ -107,30 +126,37 @@ impl Engine {
         let workers = config.worker_cores.len();
         let apart = config.source_core.is_some() || workers > 1;
         let (source_rings, worker_rings) = lay_rings(&config, apart);
-        let mut engine = Engine { cores: Vec::new() };
+        let (tell_ended, ended) = mpsc::channel();
+        let mut engine = Engine {
+            names: Vec::new(),
+            ended,
+            tell_ended,
+            stopping: config.stopping.clone(),
+            doorbells: config.links.iter().map(|link| link.doorbell.clone()).collect(),
+        };
         let (up, came_up) = mpsc::channel::<Result<(), String>>();
         let links = std::mem::take(&mut config.links);
         let cores = config.worker_cores.clone();
         let config = Arc::new(config);
-        let mut names = Vec::new();
         for (((index, link), rings), core) in links.into_iter().enumerate().zip(worker_rings).zip(cores) {
             let name = format!("worker-{index}");
             let spin = config.spin_before_sleep;
             let part = WorkerPart { config: config.clone(), index, rings, apart, up: up.clone() };
-            engine.spawn(config.runtime, &name, core, spin, move || run_worker(part, link))?;
-            names.push(name);
+            engine.spawn(config.runtime, name, core, spin, move || run_worker(part, link))?;
         }
         if apart {
-            let name = "source".to_owned();
             let (part, up) = (config.clone(), up.clone());
-            engine.spawn(config.runtime, &name, config.source_core, config.spin_before_sleep, move || {
-                run_source(part, source_rings, up)
-            })?;
-            names.push(name);
+            engine.spawn(
+                config.runtime,
+                "source".to_owned(),
+                config.source_core,
+                config.spin_before_sleep,
+                move || run_source(part, source_rings, up),
+            )?;
         }
         drop(up);
         let deadline = Instant::now() + Duration::from_millis(limits::EXECUTOR_START_MS);
-        for _ in &names {
+        for _ in &engine.names {
             let left = deadline.saturating_duration_since(Instant::now());
             match came_up.recv_timeout(left) {
                 Ok(Ok(())) => {}
@@ -144,7 +170,7 @@ impl Engine {
     fn spawn<F>(
         &mut self,
         runtime: Runtime,
-        name: &str,
+        name: String,
         core: Option<usize>,
         spin: Duration,
         task: impl FnOnce() -> F + Send + 'static,
@@ -152,19 +178,29 @@ impl Engine {
     where
         F: Future<Output = ()> + 'static,
     {
-        let options = CoreOptions { runtime, name: name.to_owned(), core, spin_before_sleep: spin };
-        let started = Core::start(options, task)
-            .map_err(|error| EngineError::Executor { name: name.to_owned(), reason: error.to_string() })?;
-        self.cores.push((name.to_owned(), started));
+        let failed = |error: std::io::Error| EngineError::Executor { name: name.clone(), reason: error.to_string() };
+        let options = CoreOptions { runtime, name: name.clone(), core, spin_before_sleep: spin };
+        let core = Core::start(options, task).map_err(failed)?;
+        let (tell, own) = (self.tell_ended.clone(), name.clone());
+        // A core may end at any time, and its end is seen by joining it only.
+        thread::Builder::new()
+            .name(format!("watch-{name}"))
+            .stack_size(WATCH_STACK_BYTES)
+            .spawn(move || drop(tell.send((own, core.join()))))
+            .map_err(failed)?;
+        self.names.push(name);
         Ok(())
     }
 
-    /// An executor that cannot start says so only when it is joined.
     fn why_not_up(self) -> EngineError {
+        let ends = std::iter::from_fn(|| self.ended.recv_timeout(JOIN_MAX).ok());
+        let failed = ends.filter_map(|(name, result)| result.err().map(|reason| (name, reason))).next();
+        if let Some((name, reason)) = failed {
+            return EngineError::Executor { name, reason };
+        }
         let seconds = limits::EXECUTOR_START_MS / 1000;
-        let names: Vec<String> = self.cores.iter().map(|(name, _)| name.clone()).collect();
         EngineError::Executor {
-            name: names.join(", "),
+            name: self.names.join(", "),
             reason: format!(
                 "no answer within {seconds} s; io_uring needs locked memory: raise `ulimit -l` (LimitMEMLOCK= in \
                  systemd) to at least 8 MiB, and the cores in [engine] must exist"
@@ -172,13 +208,30 @@ impl Engine {
         }
     }
 
-    /// Waits until every core has ended.
-    pub fn join(self) {
-        for (name, core) in self.cores {
-            if let Err(error) = core.join() {
-                tracing::error!(executor = name, %error, "an executor ended with an error");
+    /// Waits until every core has ended. None goes on without another: when one fails, all are told to end.
+    ///
+    /// # Errors
+    /// [`EngineError::Failed`] names the first core that failed in the middle of its work.
+    pub fn join(self) -> Result<(), EngineError> {
+        let Engine { names, ended, tell_ended, stopping, doorbells } = self;
+        drop(tell_ended);
+        let mut failed: Option<(EngineError, Instant)> = None;
+        for _ in &names {
+            let end = match &failed {
+                None => ended.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+                // One that does not answer any more does not keep the process.
+                Some((_, until)) => ended.recv_timeout(until.saturating_duration_since(Instant::now())),
+            };
+            let Ok((name, result)) = end else { break };
+            let Err(reason) = result else { continue };
+            tracing::error!(core = name, reason, "a core failed: the process ends");
+            if failed.is_none() {
+                failed = Some((EngineError::Failed { name, reason }, Instant::now() + END_MAX));
+                stopping.store(true, Ordering::Release);
+                doorbells.iter().for_each(|doorbell| doorbell.wake());
             }
         }
+        failed.map_or(Ok(()), |(error, _)| Err(error))
     }
 }
 
@@ -264,7 +317,14 @@ async fn run_worker(part: WorkerPart, link: CoreLink) {
     let shared: Vec<Arc<Destination>> = config.destinations.iter().map(|config| config.shared.clone()).collect();
     let metrics = config.metrics.get(index).cloned().unwrap_or_default();
     let home = Home::new(home_config, shared, metrics, link.doorbell.clone());
-    let worker = Worker::new(home, config.destinations.clone(), link, config.check.clone(), config.catchup_max);
+    let worker = Worker::new(
+        home,
+        config.destinations.clone(),
+        link,
+        config.check.clone(),
+        config.catchup_max,
+        config.stopping.clone(),
+    );
     for (destination, part) in config.destinations.iter().enumerate() {
         if !apart {
             let shard = Box::new(Shard::new(0, 1, part.shared.tables.clone()));
@@ -278,7 +338,7 @@ async fn run_worker(part: WorkerPart, link: CoreLink) {
         spawn_vital("encode", worker.clone().encode_loop(destination, shard, rings.from_source, rings.to_homes));
         spawn_vital("merge", worker.clone().merge_loop(destination, rings.from_shards));
     }
-    spawn("accept", connection::accept(worker.clone(), listener));
+    spawn_vital("accept", connection::accept(worker.clone(), listener));
     spawn_vital("control", worker.clone().listen_to_control());
     spawn_vital("tick", worker.clone().tick());
     let _ = up.send(Ok(()));
@@ -301,3 +361,7 @@ async fn run_source(config: Arc<EngineConfig>, rings: SourceRings, up: mpsc::Sen
         sleep(Duration::from_millis(limits::STOP_POLL_MS)).await;
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct Worker {
     readers: Rc<Readers>,
     stopping: Cell<bool>,
     stopped: RefCell<Option<Waker>>,
+    /// Of all cores: one has failed, or the control thread has said so to each.
+    all_stopping: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -47,6 +50,7 @@ impl Worker {
         link: CoreLink,
         check: PasswordCheck,
         catchup_max: u64,
+        all_stopping: Arc<AtomicBool>,
     ) -> Rc<Self> {
         Rc::new(Worker {
             home: RefCell::new(home),
@@ -61,6 +65,7 @@ impl Worker {
             }),
             stopping: Cell::new(false),
             stopped: RefCell::default(),
+            all_stopping,
         })
     }
 
@@ -165,6 +170,9 @@ impl Worker {
             while let Ok(message) = self.link.from_control.try_recv() {
                 self.control_message(message);
             }
+            if self.all_stopping.load(Ordering::Acquire) {
+                self.shut_down();
+            }
             self.home(Home::retry_claims);
             Poll::<()>::Pending
         })
@@ -178,17 +186,21 @@ impl Worker {
                 tracing::error!(reason, "a cursor could not be made durable; it is tried again");
                 self.home(|home| home.cursor_saved(ticket, false));
             }
-            FromControl::Shutdown => {
-                self.stopping.set(true);
-                self.home(Home::shut_down);
-                if let Some(waker) = self.stopped.borrow_mut().take() {
-                    waker.wake();
-                }
-            }
+            FromControl::Shutdown => self.shut_down(),
         }
     }
 
-    /// Ready once the control thread has said `Shutdown`.
+    fn shut_down(self: &Rc<Self>) {
+        if self.stopping.replace(true) {
+            return;
+        }
+        self.home(Home::shut_down);
+        if let Some(waker) = self.stopped.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Ready once the control thread has said `Shutdown`, or another core has failed.
     pub async fn until_shutdown(&self) {
         poll_fn(|cx| {
             if self.stopping.get() {

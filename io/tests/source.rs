@@ -313,7 +313,13 @@ fn every_start_finds_its_first_transaction() {
             server.sql("INSERT INTO d.t (v) VALUES ('e');");
             let batch = next(&mut latest).await.unwrap();
             let part = batch.transactions.first().expect("a transaction");
-            assert_eq!((&part.start.file, part.start.offset), (&position.file, position.offset));
+            // MariaDB's checkpoints of the files before may still come in between.
+            let is_exact = part.start.offset == position.offset;
+            assert_eq!(part.start.file, position.file);
+            assert!(
+                is_exact || server.name.starts_with("mariadb") && part.start.offset > position.offset,
+                "{position}"
+            );
 
             // A position goes on behind itself, by file as by GTID.
             let behind = latest.position().clone();

@@ -28,7 +28,7 @@ use crate::config::{Config, StatementDml};
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// What kept it from starting.
+/// What kept it from starting, or the core that failed.
 pub fn run(config: Config) -> anyhow::Result<()> {
     let data = DataDir::open(&config.server.data_dir)?;
     let mut storages: Vec<(String, Box<dyn CursorStorage>)> = Vec::new();
@@ -153,10 +153,11 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         stopping,
     })?;
     tracing::info!(listen = %config.server.listen, admin = %control.admin_address(), workers, "millstreamd is up");
-    engine.join();
+    let ended = engine.join();
     // The cores are gone: what they acknowledged last becomes durable now.
     control.stop();
     drop(data);
+    ended?;
     tracing::info!("millstreamd has ended");
     Ok(())
 }

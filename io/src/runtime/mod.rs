@@ -272,5 +272,9 @@ impl AsyncWrite for TcpStream {
     }
 }
 
+/// Lets the ring of this core fail at its next call.
+#[cfg(test)]
+pub use self::uring::break_ring;
+
 #[cfg(test)]
 mod tests;

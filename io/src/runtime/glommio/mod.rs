@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
+use glommio::{BuilderErrorKind, ExecutorJoinHandle, GlommioError, Latency, LocalExecutorBuilder, Placement, Shares};
 use millstream_core::limits;
 
 use super::CoreOptions;
@@ -30,7 +30,7 @@ impl Core {
                 let latency = Latency::Matters(Duration::from_micros(limits::PREEMPT_US));
                 let queue = glommio::executor().create_task_queue(Shares::default(), latency, "engine");
                 let awake = glommio::spawn_local(nudge::keep_awake());
-                if let Ok(main) = glommio::spawn_local_into(async move { task().await }, queue) {
+                if let Ok(main) = glommio::spawn_local_into(async move { nudge::watched(task()).await }, queue) {
                     main.await;
                 }
                 awake.cancel().await;
@@ -39,7 +39,10 @@ impl Core {
     }
 
     pub fn join(self) -> Result<(), String> {
-        self.0.join().map_err(|error| error.to_string())
+        self.0.join().map_err(|error| match error {
+            GlommioError::BuilderError(BuilderErrorKind::ThreadPanic(_)) => "its thread ended in a panic".to_owned(),
+            error => error.to_string(),
+        })
     }
 }
 
@@ -47,14 +50,14 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     let executor = LocalExecutorBuilder::default().ring_depth(limits::EXECUTOR_RING_DEPTH).make()?;
     Ok(executor.run(async {
         let awake = glommio::spawn_local(nudge::keep_awake());
-        let result = future.await;
+        let result = nudge::watched(future).await;
         awake.cancel().await;
         result
     }))
 }
 
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
-    glommio::spawn_local(task).detach();
+    glommio::spawn_local(nudge::watched(task)).detach();
 }
 
 pub async fn sleep(duration: Duration) {

@@ -118,10 +118,30 @@ fn pin(core: usize) -> io::Result<()> {
 }
 
 /// Runs a future and all that it spawns on this thread, until the future is ready.
+///
+/// # Errors
+/// There is no ring to be had, or it failed: then the future and what it spawned are dropped where they stood.
 pub fn block_on<T>(spin: Duration, future: impl Future<Output = T>) -> io::Result<T> {
     let bell = Bell::new()?;
+    block_on_ring(Ring::new(bell.clone())?, bell, spin, future)
+}
+
+/// The same on the ring of older kernels.
+#[cfg(test)]
+pub fn block_on_plain<T>(future: impl Future<Output = T>) -> io::Result<T> {
+    let bell = Bell::new()?;
+    block_on_ring(Ring::of(ring::Form::Plain, bell.clone())?, bell, Duration::ZERO, future)
+}
+
+/// Lets this core's ring fail at its next call.
+#[cfg(test)]
+pub fn break_ring() {
+    expect_here().ring.borrow_mut().is_broken = true;
+}
+
+fn block_on_ring<T>(ring: Ring, bell: Arc<Bell>, spin: Duration, future: impl Future<Output = T>) -> io::Result<T> {
     let here = Rc::new(Here {
-        ring: RefCell::new(Ring::new(bell.clone())?),
+        ring: RefCell::new(ring),
         timers: RefCell::default(),
         spawned: RefCell::default(),
         bell,
@@ -142,15 +162,22 @@ impl Here {
         let waker = self.bell.clone().into();
         let mut context = Context::from_waker(&waker);
         loop {
-            self.bell.silence();
-            self.pass_began.set(Instant::now());
-            if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
-                return Ok(result);
-            }
+            let began = Instant::now();
+            self.pass_began.set(began);
+            // What the tasks wake among each other needs no call into the kernel in between.
             loop {
-                tasks.extend(self.spawned.borrow_mut().drain(..));
-                let has_ended = matches!(tasks.poll_next_unpin(&mut context), Poll::Ready(Some(())));
-                if !has_ended && self.spawned.borrow().is_empty() {
+                self.bell.silence();
+                if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
+                    return Ok(result);
+                }
+                loop {
+                    tasks.extend(self.spawned.borrow_mut().drain(..));
+                    let has_ended = matches!(tasks.poll_next_unpin(&mut context), Poll::Ready(Some(())));
+                    if !has_ended && self.spawned.borrow().is_empty() {
+                        break;
+                    }
+                }
+                if !self.bell.has_rung() || began.elapsed() >= Duration::from_micros(limits::PREEMPT_US) {
                     break;
                 }
             }
@@ -159,7 +186,7 @@ impl Here {
                 true => self.ring.borrow_mut().turn()?,
                 false => self.wait(spin, due)?,
             }
-            self.ring.borrow_mut().take_completions();
+            self.ring.borrow_mut().take_completions()?;
         }
     }
 
@@ -185,3 +212,6 @@ impl Here {
         result
     }
 }
+
+#[cfg(test)]
+mod tests;

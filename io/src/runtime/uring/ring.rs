@@ -31,6 +31,18 @@ pub struct Ring {
     /// The read of the bell is in the ring.
     is_listening: bool,
     is_closing: bool,
+    /// Every call of it fails from now on.
+    #[cfg(test)]
+    pub is_broken: bool,
+}
+
+/// What a ring asks of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Linux 6.1: of one thread, and completes only when that thread asks.
+    Lean,
+    /// What Linux 5.11 has: completions may interrupt a task.
+    Plain,
 }
 
 struct Entry {
@@ -49,27 +61,45 @@ enum State {
 }
 
 impl Ring {
+    /// The best form that the kernel has.
     pub fn new(bell: Arc<Bell>) -> io::Result<Self> {
-        let entries = u32::try_from(limits::EXECUTOR_RING_DEPTH).unwrap_or(512);
-        let lean = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_taskrun_flag()
-            .setup_coop_taskrun()
-            .build(entries);
-        let ring = match lean {
-            // Kernels before 6.1 know only the plain form.
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
-                IoUring::new(entries)
-            }
+        match Self::of(Form::Lean, bell.clone()) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Self::of(Form::Plain, bell),
             other => other,
-        };
+        }
+    }
+
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`]: the kernel does not know this form.
+    pub fn of(form: Form, bell: Arc<Bell>) -> io::Result<Self> {
+        let entries = u32::try_from(limits::EXECUTOR_RING_DEPTH).unwrap_or(512);
+        let mut builder = IoUring::builder();
+        if form == Form::Lean {
+            builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_coop_taskrun();
+        }
+        let ring = builder.build(entries);
         let ring = ring.map_err(|error| io::Error::new(error.kind(), format!("io_uring cannot be set up: {error}")))?;
-        let (is_listening, is_closing) = (false, false);
-        let bell_count = Box::new([0; 8]);
-        let mut ring = Self { ring, operations: Slab::new(), bell, bell_count, is_listening, is_closing };
+        // A sleep with an end (5.11), and completions that wait for room instead of being lost (5.5).
+        if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_nodrop() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "io_uring of this kernel is too old: Linux 5.11"));
+        }
+        let mut ring = Self {
+            ring,
+            operations: Slab::new(),
+            bell,
+            bell_count: Box::new([0; 8]),
+            is_listening: false,
+            is_closing: false,
+            #[cfg(test)]
+            is_broken: false,
+        };
         ring.listen()?;
         Ok(ring)
+    }
+
+    #[cfg(test)]
+    pub fn operation_count(&self) -> usize {
+        self.operations.len()
     }
 
     /// The next ring of the bell from another thread is a completion.
@@ -92,8 +122,11 @@ impl Ring {
             if pushed.is_ok() {
                 return Ok(());
             }
-            // The queue is full: hand it over.
-            self.enter(EnterFlags::empty())?;
+            // The queue is full: hand it over. Before the kernel takes it, it may want to be rid of completions.
+            self.enter(EnterFlags::GETEVENTS)?;
+            if self.ring.submission().is_full() {
+                self.reap();
+            }
         }
     }
 
@@ -103,6 +136,14 @@ impl Ring {
         #[expect(unsafe_code, reason = "no safe call asks for completions without waiting for one")]
         let entered =
             unsafe { self.ring.submitter().enter::<()>(u32::try_from(submitted).unwrap_or(0), 0, flags.bits(), None) };
+        self.outcome(entered)
+    }
+
+    fn outcome(&self, entered: io::Result<usize>) -> io::Result<()> {
+        #[cfg(test)]
+        if self.is_broken {
+            return Err(rustix::io::Errno::BADF.into());
+        }
         match entered {
             Ok(_) => Ok(()),
             Err(error) if is_passing(&error) => Ok(()),
@@ -112,16 +153,18 @@ impl Ring {
 
     /// Something was completed, or can be by asking for it.
     pub fn has_news(&mut self) -> bool {
-        self.ring.submission().taskrun() || !self.ring.completion().is_empty()
+        self.has_work() || !self.ring.completion().is_empty()
+    }
+
+    /// Completions are there for the asking: the kernel has them still to make, or had no room for them.
+    fn has_work(&mut self) -> bool {
+        let submission = self.ring.submission();
+        submission.taskrun() || submission.cq_overflow()
     }
 
     /// Hands over what was submitted, and asks for completions, without waiting.
     pub fn turn(&mut self) -> io::Result<()> {
-        let (pending, has_work) = {
-            let submission = self.ring.submission();
-            (submission.len(), submission.taskrun())
-        };
-        if pending == 0 && !has_work {
+        if self.ring.submission().is_empty() && !self.has_work() {
             return Ok(());
         }
         self.enter(EnterFlags::GETEVENTS)
@@ -137,15 +180,19 @@ impl Ring {
                 submitter.submit_with_args(1, &SubmitArgs::new().timespec(&timespec))
             }
         };
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) if is_passing(&error) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.outcome(result)
     }
 
     /// Wakes who waits for what was completed.
-    pub fn take_completions(&mut self) {
+    pub fn take_completions(&mut self) -> io::Result<()> {
+        self.reap();
+        match self.is_listening || self.is_closing {
+            true => Ok(()),
+            false => self.listen(),
+        }
+    }
+
+    fn reap(&mut self) {
         for completion in self.ring.completion() {
             let index = match completion.user_data() {
                 BELL => {
@@ -162,12 +209,6 @@ impl Ring {
                 State::Abandoned => drop(self.operations.remove(index)),
             }
         }
-        if !self.is_listening
-            && !self.is_closing
-            && let Err(error) = self.listen()
-        {
-            tracing::error!(%error, "the core cannot be woken by other threads any more");
-        }
     }
 }
 
@@ -183,7 +224,7 @@ impl Drop for Ring {
         let mut result = cancelled;
         while result.is_ok() && (!self.operations.is_empty() || self.is_listening) {
             result = self.sleep(None);
-            self.take_completions();
+            self.reap();
         }
         if let Err(error) = result {
             tracing::error!(%error, "operations could not be ended: their memory is left to the kernel");
@@ -289,7 +330,8 @@ impl Drop for Operation {
         entry.state = State::Abandoned;
         // Without it the operation ends with its socket's next event only, and keeps the socket open so long.
         if let Err(error) = ring.cancel(index as u64) {
-            tracing::error!(%error, "an operation could not be taken back");
+            // The ring has failed, and says so itself.
+            tracing::debug!(%error, "an operation could not be taken back");
         }
     }
 }
