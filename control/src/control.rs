@@ -242,7 +242,7 @@ impl Loop {
                 }
                 self.shared.told().cursors.dirty = self.cursors.dirty_count() as u64;
             }
-            ToControl::Histograms(histograms) => self.shared.told().histograms.merge(&histograms),
+            ToControl::Histograms(histograms) => self.shared.told().histograms.merge(*histograms),
             ToControl::Status(status) => {
                 self.shared.told().cores.insert(status.core, (Instant::now(), *status));
             }

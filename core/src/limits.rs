@@ -12,8 +12,8 @@ pub const FILTER_REGEX_BYTES_MAX: usize = 1 << 20;
 // ---------------------------------------------------------------------------------------------- tables
 
 /// Table versions and projections that are kept ready, of one destination, where nobody uses them just now. A table of 4
-/// columns takes about 6 KiB (schema, layout with text and nodes, program), one of 50 columns 50 KiB: 85,000 of the
-/// former. Those in use (of the table maps that a reader remembers) are kept beyond that.
+/// columns takes about 2.5 KiB (schema, layout, program), one of 50 columns 23 KiB: 200,000 of the former, 23,000 of the
+/// latter. Those in use (of the table maps that a reader remembers) are kept beyond that.
 pub const TABLE_VERSIONS_BYTES_MAX: usize = 512 << 20;
 /// Plans of tables that one shard keeps, 200 bytes each besides the versions; all are made anew when there are more.
 pub const TABLE_PLANS_MAX: usize = TABLE_MAPS_MAX;
@@ -131,8 +131,9 @@ pub const TICKS_PER_REPORT: u64 = 4;
 /// How long a core may work before it looks at its sockets again: at 200 us a busy core answers in 250 us, at the
 /// runtime's default of 100 ms in 100 ms.
 pub const PREEMPT_US: u64 = 200;
-/// Registered memory of one executor: its sockets do not use it, and the default of 10 MiB needs privileges.
-pub const EXECUTOR_IO_MEMORY_BYTES: usize = 1 << 20;
+/// Registered memory of one executor: its sockets do not use it, so that it is the least that there is. All of it is resident,
+/// and locked three times over.
+pub const EXECUTOR_IO_MEMORY_BYTES: usize = 64 << 10;
 pub const EXECUTOR_RING_DEPTH: usize = 512;
 /// An executor that is not up by then never will be.
 pub const EXECUTOR_START_MS: u64 = 10_000;

@@ -116,42 +116,65 @@ impl Stage {
 /// Highest latency that is told apart: one hour, in microseconds.
 pub const LATENCY_US_MAX: u64 = 3_600_000_000;
 
-/// One core's histograms; handed to the control thread and begun anew about once a second.
-#[derive(Debug, Clone)]
+/// One core's histograms; handed to the control thread and begun anew about once a second. Each takes 184 KiB, so that a
+/// stage has none until something is recorded.
+#[derive(Debug, Clone, Default)]
 pub struct StageHistograms {
-    stages: [Histogram<u64>; 4],
+    stages: [Option<Histogram<u64>>; 4],
 }
 
-impl Default for StageHistograms {
-    fn default() -> Self {
-        let empty = || {
-            let mut histogram = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("constant bounds are valid");
-            histogram.auto(false);
-            histogram
-        };
-        StageHistograms { stages: [empty(), empty(), empty(), empty()] }
-    }
+fn empty() -> Histogram<u64> {
+    let mut histogram = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("constant bounds are valid");
+    histogram.auto(false);
+    histogram
 }
 
 impl StageHistograms {
     /// Negative latencies (clocks of two machines) count as the smallest one.
     pub fn record(&mut self, stage: Stage, latency_us: i64, count: u64) {
         let value = u64::try_from(latency_us).unwrap_or(0).max(1);
-        self.stages[stage as usize].saturating_record_n(value, count);
+        self.stages[stage as usize].get_or_insert_with(empty).saturating_record_n(value, count);
     }
 
-    pub fn stage(&self, stage: Stage) -> &Histogram<u64> {
-        &self.stages[stage as usize]
+    /// `None` where nothing was recorded.
+    pub fn stage(&self, stage: Stage) -> Option<&Histogram<u64>> {
+        self.stages[stage as usize].as_ref()
     }
 
-    pub fn merge(&mut self, other: &StageHistograms) {
-        for (own, other) in self.stages.iter_mut().zip(&other.stages) {
-            // Both have the same constant bounds, so adding cannot fail.
-            let _ = own.add(other);
+    pub fn is_empty(&self) -> bool {
+        self.stages.iter().all(Option::is_none)
+    }
+
+    /// Takes over what the other has.
+    pub fn merge(&mut self, other: StageHistograms) {
+        for (own, other) in self.stages.iter_mut().zip(other.stages) {
+            match (own, other) {
+                // Both have the same constant bounds, so adding cannot fail.
+                (Some(own), Some(other)) => drop(own.add(other)),
+                (own @ None, other) => *own = other,
+                (Some(_), None) => {}
+            }
         }
     }
+}
 
-    pub fn clear(&mut self) {
-        self.stages.iter_mut().for_each(Histogram::reset);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_are_merged_and_take_nothing_while_nothing_is_recorded() {
+        let mut all = StageHistograms::default();
+        all.merge(StageHistograms::default());
+        assert!(all.is_empty());
+        for latency_us in [500, -7] {
+            let mut core = StageHistograms::default();
+            core.record(Stage::EncodeToSent, latency_us, 2);
+            assert!(!core.is_empty());
+            all.merge(core);
+        }
+        let of = |stage| all.stage(stage).map(|histogram| (histogram.len(), histogram.min(), histogram.max()));
+        assert_eq!(of(Stage::EncodeToSent), Some((4, 1, 500)));
+        assert_eq!(of(Stage::SentToAcked), None);
     }
 }

@@ -228,7 +228,9 @@ impl Worker {
                     let mut home = self.home.borrow_mut();
                     (std::mem::take(&mut home.histograms), home.status())
                 };
-                self.tell_control(ToControl::Histograms(Box::new(histograms)));
+                if !histograms.is_empty() {
+                    self.tell_control(ToControl::Histograms(Box::new(histograms)));
+                }
                 self.tell_control(ToControl::Status(Box::new(status)));
             }
         }

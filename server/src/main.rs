@@ -46,6 +46,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    let _ = take_small_pages();
     let arguments = Arguments::parse();
     if arguments.hash_password {
         return match config::hash_password_command() {
@@ -82,6 +83,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Of a huge page one used byte is 2 MiB: a server that idles with 4 MiB in use took 22. The allocator is built so that it does
+/// not ask for them (`no_thp`); this is for systems that give them unasked. No gain in throughput was
+/// found. Where the kernel refuses, everything works with more memory.
+fn take_small_pages() -> rustix::io::Result<()> {
+    rustix::thread::disable_transparent_huge_pages(true)
 }
 
 fn log_to_stderr(directives: &str) -> anyhow::Result<()> {

@@ -4,6 +4,8 @@
 //! (see [`super::layout_message`]). Slots follow the `capnp` compiler's rules, so the text of the layout, its
 //! compiled nodes and the numbers here agree to the bit; the tests ask the compiler itself.
 
+#[cfg(feature = "mysql")]
+use std::borrow::Cow;
 use std::sync::Arc;
 
 #[cfg(feature = "mysql")]
@@ -11,7 +13,7 @@ use super::{hash::declaration_id, names, nodes, slots::SlotAllocator, text};
 #[cfg(feature = "mysql")]
 use crate::mysql::schema::{ColumnSchema, ColumnType};
 
-pub use super::names::assign_field_name;
+pub use super::names::{assign_field_name, free_field_name};
 pub use crate::millstream_capnp::ColumnKind;
 
 /// `Column.nullSlot` of a pointer field, whose NULL is a null pointer.
@@ -79,7 +81,9 @@ pub struct Layout {
     pub data_words: u16,
     pub pointers: u16,
     pub columns: Vec<LayoutColumn>,
+    /// Empty where it is made when somebody asks for it: [`Layout::described`].
     pub capnp_text: String,
+    /// The same.
     pub nodes: Vec<Vec<u8>>,
 }
 
@@ -115,9 +119,44 @@ pub struct LayoutRequest<'a> {
 
 #[cfg(feature = "mysql")]
 impl Layout {
+    /// With its text and its nodes.
+    ///
     /// # Errors
     /// Where columns and fields do not belong together.
     pub fn build(request: &LayoutRequest<'_>) -> Result<Self, LayoutError> {
+        let (mut layout, slots) = Self::place(request)?;
+        (layout.capnp_text, layout.nodes) = layout.describe(&Declared::new(&layout, request.fields, &slots));
+        Ok(layout)
+    }
+
+    /// Without text and nodes where they follow from the columns. They are half of a layout's memory, and more than half
+    /// of the work; of a table whose rows pass they are needed once for each worker core that has a client.
+    ///
+    /// # Errors
+    /// Where columns and fields do not belong together.
+    pub fn build_plain(request: &LayoutRequest<'_>) -> Result<Self, LayoutError> {
+        match request.fields.iter().any(|field| field.retired) {
+            // No column says what it was.
+            true => Self::build(request),
+            false => Self::place(request).map(|(layout, _)| layout),
+        }
+    }
+
+    /// With its text and its nodes, which are made now where they are missing.
+    pub fn described(&self) -> Cow<'_, Self> {
+        if !self.capnp_text.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let (capnp_text, nodes) = self.describe(&Declared::of_columns(self));
+        Cow::Owned(Self { capnp_text, nodes, ..self.clone() })
+    }
+
+    fn describe(&self, declared: &Declared<'_>) -> (String, Vec<Vec<u8>>) {
+        (text::capnp_text(self, declared), nodes::compile(self, declared))
+    }
+
+    /// And the slot of each field.
+    fn place(request: &LayoutRequest<'_>) -> Result<(Self, Vec<u32>), LayoutError> {
         let LayoutRequest { destination, database, table, fields, .. } = *request;
         let table_name = || format!("{database}.{table}");
         if fields.len() > usize::from(u16::MAX) {
@@ -195,7 +234,7 @@ impl Layout {
 
         let identity: [&[u8]; 3] = [destination.as_bytes(), database.as_bytes(), table.as_bytes()];
         let version = request.version.to_le_bytes();
-        let mut layout = Self {
+        let layout = Self {
             id: request.id,
             database: database.to_owned(),
             table: table.to_owned(),
@@ -209,12 +248,7 @@ impl Layout {
             capnp_text: String::new(),
             nodes: Vec::new(),
         };
-        let declared = Declared::new(&layout, fields, &slots);
-        let capnp_text = text::capnp_text(&layout, &declared);
-        let nodes = nodes::compile(&layout, &declared);
-        layout.capnp_text = capnp_text;
-        layout.nodes = nodes;
-        Ok(layout)
+        Ok((layout, slots))
     }
 }
 
@@ -260,10 +294,30 @@ impl<'a> Declared<'a> {
                 field.column = Some(column);
             }
         }
+        Self::named(layout, declared)
+    }
+
+    /// Where every field is one of a column.
+    fn of_columns(layout: &'a Layout) -> Self {
+        let mut columns: Vec<&LayoutColumn> = layout.columns.iter().collect();
+        columns.sort_by_key(|column| column.ordinal);
+        let mut fields = Vec::with_capacity(2 * columns.len());
+        for column in columns {
+            let (name, kind) = (column.field.clone(), FieldKind::Value(column.kind));
+            fields.push(DeclaredField { name, kind, slot: column.slot, column: Some(column) });
+            if let Some(slot) = column.null_slot {
+                let (name, kind) = (names::is_null_name(&column.field), FieldKind::IsNull(column.ordinal));
+                fields.push(DeclaredField { name, kind, slot, column: None });
+            }
+        }
+        Self::named(layout, fields)
+    }
+
+    fn named(layout: &Layout, fields: Vec<DeclaredField<'a>>) -> Self {
         Self {
             struct_name: names::struct_name(&layout.table),
             annotation_id: declaration_id(&[b"millstream column annotation", &layout.file_id.to_le_bytes()]),
-            fields: declared,
+            fields,
         }
     }
 }

@@ -8,8 +8,12 @@
 /// The field name for a new column, different from all of `existing` together with the `IsNull` field that it may
 /// get. `existing` holds every field name that can be in use beside it, `IsNull` ones too.
 pub fn assign_field_name<S: AsRef<str>>(existing: &[S], column: &str) -> String {
+    free_field_name(column, |name| existing.iter().any(|other| other.as_ref() == name))
+}
+
+/// The same, where `taken` knows which names are in use.
+pub fn free_field_name(column: &str, taken: impl Fn(&str) -> bool) -> String {
     let base = field_name(column);
-    let taken = |name: &str| existing.iter().any(|other| other.as_ref() == name);
     let free = |name: &str| !taken(name) && !taken(&is_null_name(name));
     if free(&base) {
         return base;

@@ -237,10 +237,10 @@ impl PositionStatus {
 impl StageStatus {
     fn of(stage: Stage, told: &Told) -> Self {
         let histogram = told.histograms.stage(stage);
-        let at = |quantile| if histogram.is_empty() { 0 } else { histogram.value_at_quantile(quantile) };
+        let at = |quantile| histogram.map_or(0, |histogram| histogram.value_at_quantile(quantile));
         StageStatus {
             stage: stage.name(),
-            count: histogram.len(),
+            count: histogram.map_or(0, |histogram| histogram.len()),
             p50_us: at(0.5),
             p90_us: at(0.9),
             p99_us: at(0.99),

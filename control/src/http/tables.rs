@@ -86,7 +86,7 @@ pub async fn schema(
     Path((destination, database, table)): Path<(String, String, String)>,
 ) -> Response<Body> {
     match find_layout(&state, &destination, &database, &table).await {
-        Ok(layout) => answer::text(StatusCode::OK, layout.capnp_text.clone()),
+        Ok(layout) => answer::text(StatusCode::OK, layout.described().capnp_text.clone()),
         Err(refusal) => refusal,
     }
 }

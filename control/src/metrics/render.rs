@@ -160,17 +160,17 @@ fn stages(text: &mut Exposition, told: &Told) {
             let [stage, clock] = labels;
             family.sample(&[stage, clock, ("quantile", label)], seconds_at(histogram, quantile));
         }
-        family.sample_of("_sum", &labels, sum_seconds(histogram));
-        family.sample_of("_count", &labels, histogram.len());
+        family.sample_of("_sum", &labels, histogram.map_or(0.0, sum_seconds));
+        family.sample_of("_count", &labels, histogram.map_or(0, Histogram::len));
     }
 }
 
 /// NaN while nothing was recorded, as the format wants it.
-fn seconds_at(histogram: &Histogram<u64>, quantile: f64) -> String {
-    if histogram.is_empty() {
-        return "NaN".to_owned();
+fn seconds_at(histogram: Option<&Histogram<u64>>, quantile: f64) -> String {
+    match histogram {
+        Some(histogram) => (histogram.value_at_quantile(quantile) as f64 / MICROSECONDS).to_string(),
+        None => "NaN".to_owned(),
     }
-    (histogram.value_at_quantile(quantile) as f64 / MICROSECONDS).to_string()
 }
 
 /// As exact as the histogram's buckets: three digits.

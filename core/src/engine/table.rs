@@ -8,12 +8,16 @@ use millstream_codec::wire::layout::{Field, Layout};
 
 use crate::engine::interest::Projection;
 
+/// What every row needs stands first: with the counts of its `Arc` and the program's beginning in two cache lines.
 #[derive(Debug)]
+#[repr(C)]
 pub struct TableVersion {
-    /// Destination-wide number of this version and projection; the id of its layout.
-    pub id: u32,
     /// Fixed hash of the table's name: what shards and buckets are chosen by.
     pub hash: u64,
+    /// Destination-wide number of this version and projection; the id of its layout.
+    pub id: u32,
+    pub layout: Arc<Layout>,
+    pub program: RowProgram,
     pub schema: TableSchema,
     pub formats: Vec<ColumnFormat>,
     /// All ordinals of the table so far, in order, the retired ones too.
@@ -21,8 +25,6 @@ pub struct TableVersion {
     /// Of each column of `schema`.
     pub ordinals: Vec<u16>,
     pub projection: Projection,
-    pub layout: Arc<Layout>,
-    pub program: RowProgram,
 }
 
 impl TableVersion {
@@ -34,15 +36,15 @@ impl TableVersion {
             .schema
             .columns
             .iter()
-            // Its name is in the schema, the fields, the layout (twice) and the program.
-            .map(|column| size_of_val(column) + 5 * text(&column.name) + size_of::<(String, ColumnFormat)>())
+            // Its name is in the schema and the layout (twice).
+            .map(|column| size_of_val(column) + 3 * text(&column.name) + size_of::<(ColumnFormat, u16)>())
             .sum();
         let fields: usize = self.fields.iter().map(|field| size_of_val(field) + text(&field.name)).sum();
         let layout = &self.layout;
         let placed: usize = layout.columns.iter().map(|column| size_of_val(column) + text(&column.mysql_type)).sum();
         let nodes: usize = layout.nodes.iter().map(|node| size_of_val(node) + node.len() + ALLOCATION).sum();
-        let program = self.program.column_count() * RowProgram::STEP_BYTES;
-        let text = layout.capnp_text.len() + 6 * (layout.database.len() + layout.table.len());
+        let program = self.program.bytes() + 5 * ALLOCATION;
+        let text = layout.capnp_text.len() + 4 * (layout.database.len() + layout.table.len() + ALLOCATION);
         size_of::<Self>() + size_of::<Layout>() + columns + fields + placed + nodes + program + text
     }
 }

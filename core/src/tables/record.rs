@@ -10,25 +10,25 @@ use crate::records::{self, Frames};
 /// Of the first entry of a file.
 pub const FORMAT: u16 = 1;
 
-/// One fact.
+/// One fact; names are where its bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entry {
+pub enum Entry<'a> {
     /// First in every file.
-    Begin { format: u16, destination: String },
+    Begin { format: u16, destination: &'a str },
     /// A column got an ordinal; with `has_null`, the next one is its IsNull.
     Field {
-        database: String,
-        table: String,
+        database: &'a str,
+        table: &'a str,
         ordinal: u16,
         has_null: bool,
         kind: ColumnKind,
-        column: String,
-        name: String,
+        column: &'a str,
+        name: &'a str,
     },
     /// A RENAME COLUMN: from this place of the log on, these ordinals are columns of other names.
-    Renamed { database: String, table: String, point: LogPoint, renamed: Vec<RenamedField> },
+    Renamed { database: &'a str, table: &'a str, point: LogPoint, renamed: Vec<RenamedField> },
     /// A version of a table: what is in it (by digest), and how many ordinals its struct has.
-    Version { database: String, table: String, version: u32, digest: [u64; 2], fields: u16 },
+    Version { database: &'a str, table: &'a str, version: u32, digest: [u64; 2], fields: u16 },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ const FIELD: u8 = 1;
 const RENAMED: u8 = 2;
 const VERSION: u8 = 3;
 
-impl Entry {
+impl<'a> Entry<'a> {
     /// # Errors
     /// A name longer than 65,535 bytes, which no server has.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), RegistryError> {
@@ -92,7 +92,7 @@ impl Entry {
         }
     }
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut Reader<'a>) -> Option<Self> {
         Some(match reader.u8()? {
             BEGIN => Self::Begin { format: reader.u16()?, destination: reader.text()? },
             FIELD => Self::Field {
@@ -108,14 +108,16 @@ impl Entry {
                 database: reader.text()?,
                 table: reader.text()?,
                 point: LogPoint {
-                    gtid: reader.text()?,
-                    incarnation: reader.text()?,
-                    file: reader.text()?,
+                    gtid: reader.text()?.to_owned(),
+                    incarnation: reader.text()?.to_owned(),
+                    file: reader.text()?.to_owned(),
                     offset: reader.u64()?,
                 },
                 renamed: (0..reader.u16()?)
                     .map(|_| {
-                        Some(RenamedField { ordinal: reader.u16()?, column: reader.text()?, name: reader.text()? })
+                        let ordinal = reader.u16()?;
+                        let (column, name) = (reader.text()?.to_owned(), reader.text()?.to_owned());
+                        Some(RenamedField { ordinal, column, name })
                     })
                     .collect::<Option<_>>()?,
             },
@@ -141,33 +143,25 @@ fn too_long() -> RegistryError {
     RegistryError::TooLong
 }
 
-/// The entries as one frame.
+/// What was [written](Entry::write) as one frame.
 ///
 /// # Errors
 /// More than [`REGISTRY_FRAME_BYTES_MAX`] at once.
-pub fn frame(entries: &[Entry]) -> Result<Vec<u8>, RegistryError> {
-    let mut payload = Vec::new();
-    for entry in entries {
-        entry.write(&mut payload)?;
-    }
+pub fn frame(payload: &[u8]) -> Result<Vec<u8>, RegistryError> {
     if payload.len() > REGISTRY_FRAME_BYTES_MAX as usize {
         return Err(too_long());
     }
-    records::frame(&payload).ok_or_else(too_long)
+    records::frame(payload).ok_or_else(too_long)
 }
 
-/// What a file holds.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Loaded {
-    pub entries: Vec<Entry>,
-    /// Length of what is whole; what lies behind it is torn.
-    pub whole_bytes: u64,
-}
-
+/// Every entry of a file in turn, and the length of what is whole: what lies behind it is torn.
+///
 /// # Errors
-/// [`RegistryError::Corrupt`] for damage anywhere but in the last frame.
-pub fn read(bytes: &[u8]) -> Result<Loaded, RegistryError> {
-    let mut entries = Vec::new();
+/// [`RegistryError::Corrupt`] for damage anywhere but in the last frame; what `take` finds wrong.
+pub fn read<'a>(
+    bytes: &'a [u8],
+    mut take: impl FnMut(Entry<'a>) -> Result<(), RegistryError>,
+) -> Result<u64, RegistryError> {
     let mut frames = Frames::new(bytes, REGISTRY_FRAME_BYTES_MAX);
     loop {
         let offset = frames.offset();
@@ -175,10 +169,10 @@ pub fn read(bytes: &[u8]) -> Result<Loaded, RegistryError> {
         let Some(payload) = frames.next().map_err(|damage| corrupt(damage.reason))? else { break };
         let mut payload = Reader { rest: payload };
         while !payload.rest.is_empty() {
-            entries.push(Entry::read(&mut payload).ok_or_else(|| corrupt("a record of a kind that is not known"))?);
+            take(Entry::read(&mut payload).ok_or_else(|| corrupt("a record of a kind that is not known"))?)?;
         }
     }
-    Ok(Loaded { entries, whole_bytes: frames.offset() })
+    Ok(frames.offset())
 }
 
 struct Reader<'a> {
@@ -214,10 +208,10 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn text(&mut self) -> Option<String> {
+    fn text(&mut self) -> Option<&'a str> {
         let length = self.u16()?;
         let bytes = self.bytes(usize::from(length))?;
-        std::str::from_utf8(bytes).ok().map(str::to_owned)
+        std::str::from_utf8(bytes).ok()
     }
 }
 
@@ -225,23 +219,23 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn entries() -> Vec<Entry> {
-        let (database, table) = ("shop".to_owned(), "bestellungen_ü".to_owned());
+    fn entries() -> Vec<Entry<'static>> {
+        let (database, table) = ("shop", "bestellungen_ü");
         let point = LogPoint { gtid: "0-1-7".into(), incarnation: "1".into(), file: "binlog.000001".into(), offset: 9 };
         vec![
-            Entry::Begin { format: FORMAT, destination: "main".into() },
+            Entry::Begin { format: FORMAT, destination: "main" },
             Entry::Field {
-                database: database.clone(),
-                table: table.clone(),
+                database,
+                table,
                 ordinal: 3,
                 has_null: true,
                 kind: ColumnKind::Uint64,
-                column: "menge".into(),
-                name: "menge".into(),
+                column: "menge",
+                name: "menge",
             },
             Entry::Renamed {
-                database: database.clone(),
-                table: table.clone(),
+                database,
+                table,
                 point,
                 renamed: vec![RenamedField { ordinal: 3, column: "anzahl".into(), name: "anzahl".into() }],
             },
@@ -249,40 +243,55 @@ mod tests {
         ]
     }
 
+    fn framed(entries: &[Entry<'_>]) -> Vec<u8> {
+        let mut payload = Vec::new();
+        entries.iter().for_each(|entry| entry.write(&mut payload).unwrap());
+        frame(&payload).unwrap()
+    }
+
+    fn read_all(bytes: &[u8]) -> Result<(Vec<Entry<'_>>, u64), RegistryError> {
+        let mut entries = Vec::new();
+        let whole_bytes = read(bytes, |entry| {
+            entries.push(entry);
+            Ok(())
+        })?;
+        Ok((entries, whole_bytes))
+    }
+
     #[test]
     fn frames_are_read_back() {
         let entries = entries();
-        let mut bytes = frame(&entries[..1]).unwrap();
-        bytes.extend(frame(&entries[1..]).unwrap());
-        assert_eq!(read(&bytes).unwrap(), Loaded { entries, whole_bytes: bytes.len() as u64 });
-        assert_eq!(read(&[]).unwrap(), Loaded { entries: Vec::new(), whole_bytes: 0 });
+        let mut bytes = framed(&entries[..1]);
+        bytes.extend(framed(&entries[1..]));
+        assert_eq!(read_all(&bytes).unwrap(), (entries, bytes.len() as u64));
+        assert_eq!(read_all(&[]).unwrap(), (Vec::new(), 0));
     }
 
     #[test]
     fn a_torn_tail_is_dropped_and_nothing_else() {
         let entries = entries();
-        let first = frame(&entries[..1]).unwrap();
+        let first = framed(&entries[..1]);
         let mut bytes = first.clone();
-        bytes.extend(frame(&entries[1..]).unwrap());
+        bytes.extend(framed(&entries[1..]));
         for length in first.len()..bytes.len() {
-            let loaded = read(&bytes[..length]).unwrap();
-            assert_eq!((loaded.entries.len(), loaded.whole_bytes), (1, first.len() as u64), "{length}");
+            let (entries, whole_bytes) = read_all(&bytes[..length]).unwrap();
+            assert_eq!((entries.len(), whole_bytes), (1, first.len() as u64), "{length}");
         }
         let mut zeros = first.clone();
         zeros.extend([0; 40]);
-        assert_eq!(read(&zeros).unwrap().whole_bytes, first.len() as u64);
+        assert_eq!(read_all(&zeros).unwrap().1, first.len() as u64);
     }
 
     #[test]
     fn damage_before_the_last_frame_is_an_error() {
         let entries = entries();
-        let mut bytes = frame(&entries[..2]).unwrap();
+        let mut bytes = framed(&entries[..2]);
         let whole = bytes.len();
-        bytes.extend(frame(&entries[2..]).unwrap());
+        bytes.extend(framed(&entries[2..]));
         for place in 0..whole {
             let mut damaged = bytes.clone();
             damaged[place] ^= 0x10;
-            assert!(read(&damaged).is_err(), "byte {place}");
+            assert!(read_all(&damaged).is_err(), "byte {place}");
         }
     }
 }

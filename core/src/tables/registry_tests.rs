@@ -178,47 +178,89 @@ fn ordinals_end_at_65535() {
     let mut case = Case::new();
     case.ordinals(1, &[("id", INT)]);
     case.registry.apply(Entry::Field {
-        database: "d".into(),
-        table: "t".into(),
+        database: "d",
+        table: "t",
         ordinal: 65_532,
         has_null: true,
         kind: ColumnKind::Int32,
-        column: "late".into(),
-        name: "late".into(),
+        column: "late",
+        name: "late",
     });
-    assert_eq!(case.registry.assign(&schema(&[("more", text())]), &at(1)), Err(OrdinalsUsedUp));
+    assert_eq!(case.registry.assign(&schema(&[("more", text())]), &at(1)), Err(Unassignable::OrdinalsUsedUp));
+}
+
+#[test]
+fn names_that_no_server_has_leave_nothing_behind() {
+    let mut case = Case::new();
+    case.ordinals(1, &[("id", INT)]);
+    case.restart();
+    let long = "x".repeat(65_536);
+    assert_eq!(case.registry.assign(&schema(&[("id", INT), (&long, INT)]), &at(2)), Err(Unassignable::NameTooLong));
+    assert!(!case.rename(3, &[("id", &long)]));
+    assert!(!case.registry.has_pending());
+    assert_eq!(case.ordinals(4, &[("id", INT), ("name", text())]), [0, 2]);
+}
+
+#[test]
+fn names_of_fields_are_those_of_a_plain_search() {
+    // Columns whose fields would be called the same, retyped and renamed ones among them.
+    let names = ["a_b", "a__b", "A_B", "aB", "a_b_is_null", "aBIsNull", "aB2", "a b", "ab"];
+    let mut case = Case::new();
+    let mut random = 7_u64;
+    let mut taken: Vec<(String, String)> = Vec::new();
+    for step in 1..60 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let name = names[(random >> 40) as usize % names.len()];
+        let column_type = if random >> 63 == 0 { INT } else { text() };
+        let has_null = column_type == INT;
+        let before = case.registry.table("d", "t").map_or(0, TableRecord::next_ordinal);
+        let ordinal = case.ordinals(step, &[(name, column_type)])[0];
+        if ordinal == before {
+            let beside: Vec<&str> =
+                taken.iter().filter(|(column, _)| column != name).map(|(_, field)| &**field).collect();
+            let expected = millstream_codec::wire::layout::assign_field_name(&beside, name);
+            let record = case.registry.table("d", "t").unwrap();
+            assert_eq!(record.first_names(record.fields.last().unwrap()), (name, &*expected));
+            taken.extend(has_null.then(|| (name.to_owned(), is_null_name(&expected))));
+            taken.push((name.to_owned(), expected));
+        }
+        if step % 10 == 0 {
+            case.restart();
+        }
+    }
+    assert!(taken.len() > 20);
 }
 
 #[test]
 fn records_that_contradict_each_other_are_refused() {
     let field = |ordinal: u16| Entry::Field {
-        database: "d".into(),
-        table: "t".into(),
+        database: "d",
+        table: "t",
         ordinal,
         has_null: true,
         kind: ColumnKind::Int32,
-        column: format!("c{ordinal}"),
-        name: format!("c{ordinal}"),
+        column: ["c0", "c1", "c2", "c3", "c4"][usize::from(ordinal)],
+        name: "c",
     };
-    let load = |entries: &[Entry]| {
-        let begin = Entry::Begin { format: FORMAT, destination: "main".into() };
-        let entries: Vec<Entry> = std::iter::once(begin).chain(entries.iter().cloned()).collect();
-        Registry::load("main", &mut MemoryStore { bytes: frame(&entries).unwrap() }).map(|_| ())
+    let load = |entries: &[Entry<'_>]| {
+        let mut payload = Vec::new();
+        Entry::Begin { format: FORMAT, destination: "main" }.write(&mut payload).unwrap();
+        entries.iter().for_each(|entry| entry.write(&mut payload).unwrap());
+        Registry::load("main", &mut MemoryStore { bytes: frame(&payload).unwrap() }).map(|_| ())
     };
     let fields = |ordinals: &[u16]| ordinals.iter().copied().map(field).collect::<Vec<_>>();
-    let is_contradiction = |entries: &[Entry]| matches!(load(entries), Err(RegistryError::Contradiction { .. }));
+    let is_contradiction = |entries: &[Entry<'_>]| matches!(load(entries), Err(RegistryError::Contradiction { .. }));
     assert!(load(&fields(&[0, 2, 4])).is_ok());
     for ordinals in [&[1][..], &[0, 0], &[0, 1], &[0, 4], &[0, 2, 0]] {
         assert!(is_contradiction(&fields(ordinals)), "{ordinals:?}");
     }
     let renamed = |ordinal: u16| Entry::Renamed {
-        database: "d".into(),
-        table: "t".into(),
+        database: "d",
+        table: "t",
         point: point(1),
         renamed: vec![RenamedField { ordinal, column: "b".into(), name: "b".into() }],
     };
-    let version =
-        |fields: u16| Entry::Version { database: "d".into(), table: "t".into(), version: 1, digest: [0; 2], fields };
+    let version = |fields: u16| Entry::Version { database: "d", table: "t", version: 1, digest: [0; 2], fields };
     assert!(load(&[field(0), field(2), renamed(2), version(4)]).is_ok());
     assert!(is_contradiction(&[renamed(0)]));
     assert!(is_contradiction(&[field(0), renamed(1)]));

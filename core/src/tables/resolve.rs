@@ -7,7 +7,7 @@ use millstream_codec::mysql::schema::{ColumnFormat, ColumnSchema, TableSchema};
 use millstream_codec::wire::encode::RowProgram;
 use millstream_codec::wire::layout::{Layout, LayoutError, LayoutRequest};
 
-use super::registry::{Assignment, LogPoint, Registry, RegistryError};
+use super::registry::{Assignment, LogPoint, Registry, RegistryError, Unassignable};
 use super::table_hash;
 use crate::engine::interest::Projection;
 use crate::engine::table::TableVersion;
@@ -24,6 +24,9 @@ pub enum TableError {
     /// No server has such a table: what describes it is damaged.
     #[error("two of its columns are named '{0}'")]
     DuplicateColumn(String),
+    /// The same.
+    #[error("its name or one of its columns' is longer than any that a server has")]
+    NameTooLong,
     #[error(transparent)]
     Layout(#[from] LayoutError),
     #[error("its rows cannot be encoded: {0}")]
@@ -176,7 +179,10 @@ impl Tables {
         if let Some(column) = schema.columns.iter().find(|column| !names.insert(&column.name)) {
             return Err(TableError::DuplicateColumn(column.name.clone()));
         }
-        self.registry.assign(schema, position).map_err(|_| TableError::OrdinalsUsedUp)
+        self.registry.assign(schema, position).map_err(|error| match error {
+            Unassignable::OrdinalsUsedUp => TableError::OrdinalsUsedUp,
+            Unassignable::NameTooLong => TableError::NameTooLong,
+        })
     }
 
     /// The layout that a table has by `information_schema`, for those who ask before its first row passes. Its ordinals
@@ -236,7 +242,7 @@ impl Tables {
         let columns: Vec<(&ColumnSchema, u16)> =
             schema.columns.iter().zip(assignment.ordinals.iter().copied()).collect();
         let masked: Vec<bool> = projection.iter().flat_map(|wanted| wanted.iter()).map(|wanted| !wanted).collect();
-        let layout = Layout::build(&LayoutRequest {
+        let layout = Layout::build_plain(&LayoutRequest {
             destination: &self.destination,
             database: &schema.database,
             table: &schema.table,

@@ -50,6 +50,22 @@ fn the_newest_is_the_one_farthest_in_the_log() {
 }
 
 #[test]
+fn what_is_left_out_of_a_layout_follows_from_its_columns() {
+    let mut tables = tables();
+    let mut check = |columns: &[&str], is_plain: bool| {
+        let schema = schema("order_items", columns);
+        let version = tables.resolve(schema.clone(), formats(columns.len()), &at(1)).unwrap();
+        assert_eq!(version.layout.capnp_text.is_empty(), is_plain, "{columns:?}");
+        let preview = tables.preview(&schema, &at(1)).unwrap();
+        assert!(!preview.capnp_text.is_empty() && preview.nodes.len() == 3);
+        assert_eq!(*version.layout.described(), Layout { id: version.id, ..preview });
+    };
+    check(&["id", "unit_price", "unitPrice"], true);
+    check(&["new", "unitPrice", "id", "unit_price"], true);
+    check(&["id", "new"], false);
+}
+
+#[test]
 fn a_table_map_with_one_name_twice_is_refused() {
     let mut tables = tables();
     let error = tables.resolve(schema("t", &["id", "n", "id"]), formats(3), &at(1)).unwrap_err();

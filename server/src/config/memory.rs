@@ -7,7 +7,7 @@ use millstream_core::limits;
 use super::model::Config;
 use super::reader::show_bytes;
 
-/// Code, stacks, the executors' registered buffers (10 MiB each), allocator slack, the control thread and its
+/// Code, stacks, the executors' registered buffers, allocator slack, the control thread and its
 /// histograms, one password hash being checked (19 MiB): what does not depend on load.
 const CONSTANT_BYTES: u64 = 128 << 20;
 

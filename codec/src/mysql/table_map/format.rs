@@ -4,7 +4,7 @@
 //! 0 bytes  integers, YEAR, DATE, the temporal types from before 5.6
 //! 1 byte   FLOAT, DOUBLE (size); BLOB, JSON, GEOMETRY, VECTOR (bytes of the length); TIMESTAMP2, DATETIME2, TIME2 (digits)
 //! 2 bytes  VARCHAR (maximum length, little-endian); NEWDECIMAL (precision, scale); BIT (bits % 8, bits / 8);
-//!          STRING (real type with two bits of the length, length)
+//!          STRING, VAR_STRING (real type with two bits of the length, length)
 //! TYPED_ARRAY: the type of its elements and that type's metadata
 //! ```
 
@@ -64,7 +64,7 @@ fn column(type_code: u8, reader: &mut Reader<'_>) -> Result<Option<ColumnFormat>
         | T::JSON
         | T::GEOMETRY
         | T::VECTOR => length_bytes(reader)?,
-        T::VARCHAR | T::VAR_STRING | T::VARCHAR_COMPRESSED => reader.u16("maximum length")?,
+        T::VARCHAR | T::VARCHAR_COMPRESSED => reader.u16("maximum length")?,
         T::NEWDECIMAL => decimal(reader)?,
         T::BIT => bits(reader)?,
         T::ENUM | T::SET => {
@@ -72,6 +72,7 @@ fn column(type_code: u8, reader: &mut Reader<'_>) -> Result<Option<ColumnFormat>
             return enum_or_set(type_code, size, reader).map(Some);
         }
         T::STRING => return string(reader),
+        T::VAR_STRING => return var_string(reader),
         T::TYPED_ARRAY => {
             // The elements' format is of no use: the column is the hidden one behind a multi-valued index.
             let element = reader.u8("element type")?;
@@ -100,6 +101,20 @@ fn string(reader: &mut Reader<'_>) -> Result<Option<ColumnFormat>, EventError> {
         T::ENUM | T::SET => enum_or_set(real_type, length, reader).map(Some),
         _ => Ok(None),
     }
+}
+
+/// VARCHAR of a table whose file a server before 5.0 wrote. To the server that is a CHAR that calls itself VAR_STRING
+/// (sql/field.h of MySQL 5.0 to 5.7: `Field_string::type()`, which `binlog_type()` is), with a CHAR's metadata
+/// (`Field_string::do_save_field_metadata`) and a CHAR's values. MySQL's description of the event has the type's own code
+/// in the first byte, where its program writes STRING's. Its applier takes none of the two bytes (sql/rpl_utility.cc,
+/// `table_def`) and reads the columns behind it wrongly: that is not followed.
+fn var_string(reader: &mut Reader<'_>) -> Result<Option<ColumnFormat>, EventError> {
+    let [real_type, length] = reader.array("real type")?;
+    let high = u16::from(real_type & 0x30 ^ 0x30) << 4;
+    Ok(match real_type | 0x30 {
+        T::STRING | T::VAR_STRING => Some(ColumnFormat { type_code: T::VAR_STRING, meta: high | u16::from(length) }),
+        _ => None,
+    })
 }
 
 /// `meta` is the size of the value in bytes.

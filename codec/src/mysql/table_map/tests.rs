@@ -60,7 +60,10 @@ fn formats_of_every_type() {
     check(T::VECTOR, &[4], (T::VECTOR, 4));
     check(T::BLOB, &[3], (T::BLOB, 3));
     check(T::GEOMETRY, &[4], (T::GEOMETRY, 4));
-    check(T::VAR_STRING, &[5, 0], (T::VAR_STRING, 5));
+    // VARCHAR(20) and, in utf8, VARCHAR(100) of before 5.0: a CHAR's metadata.
+    check(T::VAR_STRING, &[254, 20], (T::VAR_STRING, 20));
+    check(T::VAR_STRING, &[0xee, 0x2c], (T::VAR_STRING, 300));
+    check(T::VAR_STRING, &[253, 20], (T::VAR_STRING, 20));
     check(T::STRING, &[254, 40], (T::STRING, 40));
     // CHAR(255) CHARACTER SET utf8mb4: 1020 bytes; the high bits are hidden in the type.
     check(T::STRING, &[0xce, 0xfc], (T::STRING, 1020));
@@ -78,6 +81,7 @@ fn an_unknown_type_quarantines_the_table() {
     assert!(error.concerns_one_table());
     assert_eq!(error.to_string(), "table shop.orders: column 2 (counted from 1) has the unknown type code 200");
     assert!(formats(&[254], &[0xf3, 1]).unwrap_err().concerns_one_table());
+    assert!(formats(&[253], &[20, 0]).unwrap_err().concerns_one_table());
     assert!(formats(&[20], &[20, 20]).unwrap_err().concerns_one_table());
 }
 

@@ -10,19 +10,47 @@ use crate::mysql::value::decimal::DecimalFormat;
 use crate::wire::layout::{Layout, LayoutColumn};
 
 /// The steps of a table, one for each column of the row image.
+///
+/// In the order in which a row needs it: of a table that comes once in 10,000, every cache line is fetched anew.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub struct RowProgram {
-    pub(super) table: String,
-    pub(super) columns: Vec<String>,
-    pub(super) steps: Vec<Step>,
-    pub(super) charsets: Vec<Charset>,
-    pub(super) data_words: u16,
-    pub(super) pointers: u16,
+    pub(super) steps: Box<[Step]>,
     /// A struct of the table whose data columns are all there: the bits of their IsNull are set (the field's default
     /// is true, so that a set bit reads as false), everything else is zero.
-    pub(super) template: Vec<u8>,
+    pub(super) template: Box<[u8]>,
+    pub(super) data_words: u16,
+    pub(super) pointers: u16,
     /// Columns in MySQL's binary JSON, masked ones too: a partial update has a bit for each.
     pub(super) json_columns: usize,
+    pub(super) charsets: Box<[Charset]>,
+    /// What errors name.
+    pub(super) table: String,
+    pub(super) columns: Names,
+}
+
+/// The names of columns, one behind the other.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    text: Box<str>,
+    ends: Box<[u32]>,
+}
+
+impl Names {
+    fn of<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Self {
+        let text: String = names.clone().collect();
+        let ends = names.scan(0_u32, |end, name| {
+            *end = end.saturating_add(u32::try_from(name.len()).unwrap_or(u32::MAX));
+            Some(*end)
+        });
+        Self { text: text.into(), ends: ends.collect() }
+    }
+
+    pub fn get(&self, index: usize) -> Option<String> {
+        let end = *self.ends.get(index)? as usize;
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |start| *start as usize);
+        self.text.get(start..end).map(str::to_owned)
+    }
 }
 
 /// One column.
@@ -154,19 +182,22 @@ impl RowProgram {
         }
         let Compiler { table, charsets, json_columns } = compiler;
         Ok(Self {
-            table,
-            columns: schema.columns.iter().map(|column| column.name.clone()).collect(),
-            steps,
-            charsets,
+            steps: steps.into(),
+            template: template.into(),
             data_words: layout.data_words,
             pointers: layout.pointers,
-            template,
             json_columns,
+            charsets: charsets.into(),
+            table,
+            columns: Names::of(schema.columns.iter().map(|column| &*column.name)),
         })
     }
 
-    /// Memory of one column's step, besides its name.
-    pub const STEP_BYTES: usize = size_of::<Step>();
+    /// What it has allocated.
+    pub fn bytes(&self) -> usize {
+        let names = self.table.len() + self.columns.text.len() + size_of_val(&*self.columns.ends);
+        size_of_val(&*self.steps) + self.template.len() + size_of_val(&*self.charsets) + names
+    }
 
     /// Columns of the row image.
     pub fn column_count(&self) -> usize {

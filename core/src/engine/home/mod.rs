@@ -158,7 +158,7 @@ impl LayoutMessages {
             out.extend_from_slice(message);
             return;
         }
-        let message = encode_layout(layout);
+        let message = encode_layout(&layout.described());
         out.extend_from_slice(&message);
         if self.bytes + message.len() > limits::LAYOUT_MESSAGES_BYTES_MAX {
             *self = Self::default();
