@@ -21,6 +21,9 @@ use crate::source::{Place, Source};
 
 /// The replayer's core. Subjects that can be told so keep off it where there is another.
 pub const REPLAY_CORE: usize = 0;
+/// Of the streaming experiments: a client that falls off the log would be served by a reader of its own, and the server
+/// behind the replayer does not have what the replayer sent.
+const LOG_FOR_ALL: Setting = ("view_log_bytes_max", "\"4 GiB\"");
 const SETTLE: Duration = Duration::from_millis(300);
 const READY_MAX: Duration = Duration::from_secs(60);
 const RUN_MAX: Duration = Duration::from_secs(240);
@@ -149,7 +152,7 @@ pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Pla
             (vec![process.pid()], process, None)
         }
         Subject::Millstream { engine, .. } => {
-            let daemon = start_millstreamd(source.address(), engine)?;
+            let daemon = start_millstreamd(source.address(), &[*engine, &[LOG_FOR_ALL]].concat())?;
             let mut command = Process::own_command(plan.sink_core)?;
             command.args(["subject", "sink"]);
             stream_command(&mut command, daemon.listen, source.place(), plan, Some(&stamps));
@@ -192,7 +195,10 @@ pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Pla
     let go_ns = source.go();
     let done = process.wait_for("done", RUN_MAX);
     let usage = watch.stop();
-    let done = done.with_context(|| subject.label().to_owned())?;
+    let done = done.with_context(|| {
+        let log = daemon.as_ref().map(|daemon| format!("; millstreamd said: {}", daemon.log())).unwrap_or_default();
+        format!("{}{log}", subject.label())
+    })?;
     let done_ns = done["ns"].as_u64().context("when it was done")?;
     process.finish()?;
     let stamps = match (subject, &source) {
