@@ -101,12 +101,7 @@ impl Output {
         Ok(())
     }
 
-    fn part(
-        &mut self,
-        output: &ShardOutput,
-        part: &TransactionPart,
-        pieces: &[&Piece],
-    ) -> Result<(), Failure> {
+    fn part(&mut self, output: &ShardOutput, part: &TransactionPart, pieces: &[&Piece]) -> Result<(), Failure> {
         if !(part.begin && part.end == PartEnd::Commit) {
             return self.provisional(output, part, pieces);
         }
@@ -125,12 +120,7 @@ impl Output {
         Ok(())
     }
 
-    fn provisional(
-        &mut self,
-        output: &ShardOutput,
-        part: &TransactionPart,
-        pieces: &[&Piece],
-    ) -> Result<(), Failure> {
+    fn provisional(&mut self, output: &ShardOutput, part: &TransactionPart, pieces: &[&Piece]) -> Result<(), Failure> {
         let mut held = match self.held.take() {
             Some(held) if !part.begin && held.sequence == part.sequence => held,
             _ => Held::new(part.sequence),

@@ -106,6 +106,21 @@ impl EventHeader {
         reader.invalid("size", format!("{} bytes, the header alone has 19", self.size))
     }
 
+    /// What lies between this header and the checksum, once both are found right.
+    ///
+    /// # Errors
+    /// As [`Event::parse`].
+    #[inline]
+    pub fn body<'a>(&self, bytes: &'a [u8], checksum: Checksum) -> Result<&'a [u8], EventError> {
+        if self.size as usize != bytes.len() {
+            return Err(EventError::Size { type_code: self.type_code, stated: self.size, found: bytes.len() });
+        }
+        let covered = checksum.verify(bytes)?;
+        covered.get(HEADER_BYTES..).ok_or_else(|| {
+            Reader::new("event", bytes).truncated("checksum", (HEADER_BYTES + checksum.len_bytes()) as u64)
+        })
+    }
+
     /// Made by the server for this connection; it is in no file (LOG_EVENT_ARTIFICIAL_F).
     pub fn is_artificial(&self) -> bool {
         self.flags & EventFlags::ARTIFICIAL != 0
@@ -142,14 +157,7 @@ impl<'a> Event<'a> {
     /// The same.
     #[inline]
     pub fn with_header(header: EventHeader, bytes: &'a [u8], checksum: Checksum) -> Result<Self, EventError> {
-        if header.size as usize != bytes.len() {
-            return Err(EventError::Size { type_code: header.type_code, stated: header.size, found: bytes.len() });
-        }
-        let covered = checksum.verify(bytes)?;
-        let body = covered.get(HEADER_BYTES..).ok_or_else(|| {
-            Reader::new("event", bytes).truncated("checksum", (HEADER_BYTES + checksum.len_bytes()) as u64)
-        })?;
-        Ok(Self { header, body })
+        Ok(Self { header, body: header.body(bytes, checksum)? })
     }
 
     /// For the events that a dump stream may send ahead of its first FORMAT_DESCRIPTION (an artificial ROTATE,

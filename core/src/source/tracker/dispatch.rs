@@ -154,27 +154,21 @@ impl Tracker {
             self.format(stream, &header, &format, purpose);
             return Ok(Flow::Next);
         }
-        let event = match (payload, stream.format_seen, stream.checksum) {
-            (Some(_), ..) => Event::with_header(header, bytes, Checksum::None),
-            (None, false, _) => Event::parse_before_format(bytes),
+        let body = match (payload, stream.format_seen, stream.checksum) {
+            (Some(_), ..) => header.body(bytes, Checksum::None),
+            (None, false, _) => Event::parse_before_format(bytes).map(|event| event.body),
             // The server may already know that the next file has checksums.
             (None, true, Checksum::None) if header.type_code == EventType::ROTATE && header.is_artificial() => {
-                Event::parse_before_format(bytes)
+                Event::parse_before_format(bytes).map(|event| event.body)
             }
-            (None, true, checksum) => Event::with_header(header, bytes, checksum),
+            (None, true, checksum) => header.body(bytes, checksum),
         };
-        let event = event.map_err(corrupt)?;
+        let body = body.map_err(corrupt)?;
         self.stats.events += 1;
         let span = payload.unwrap_or_else(|| stream.place.measure(&header, self.in_doubt(stream, &header)));
         let start = range.start + HEADER_BYTES;
-        let current = Current {
-            header,
-            body: event.body,
-            range: start..start + event.body.len(),
-            chunk,
-            span,
-            is_inner: payload.is_some(),
-        };
+        let current =
+            Current { header, body, range: start..start + body.len(), chunk, span, is_inner: payload.is_some() };
         if header.timestamp != 0 && !header.is_artificial() && purpose == Purpose::Follow {
             self.source_time_us = i64::from(header.timestamp) * 1_000_000;
         }
