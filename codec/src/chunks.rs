@@ -4,6 +4,7 @@
 //! what is done with its bytes.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
 
@@ -41,6 +42,31 @@ impl SpentChunks {
             self.chunks.pop_front();
         }
         self.chunks.push_back(chunk);
+    }
+}
+
+/// The same for several who fill chunks, each for itself: what is kept is kept once. Locked where a chunk is full, never
+/// for what is put into it.
+#[derive(Debug, Clone)]
+pub struct SharedChunks(Arc<Mutex<SpentChunks>>);
+
+impl SharedChunks {
+    pub fn new(count_max: usize, bytes_max: usize) -> Self {
+        Self(Arc::new(Mutex::new(SpentChunks::new(count_max, bytes_max))))
+    }
+
+    /// As [`SpentChunks::take`].
+    pub fn take(&self, capacity: usize) -> BytesMut {
+        self.lock().take(capacity)
+    }
+
+    /// As [`SpentChunks::give_back`].
+    pub fn give_back(&self, chunk: BytesMut, bytes: usize) {
+        self.lock().give_back(chunk, bytes);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SpentChunks> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

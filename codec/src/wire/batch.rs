@@ -14,7 +14,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::chunks::SpentChunks;
+use crate::chunks::SharedChunks;
 
 use super::encoded::{CellState, EncodedCell, EncodedRows, Image, ListRef, Op};
 
@@ -138,10 +138,9 @@ struct PendingCell {
 
 /// What is taken from the allocator at a time: half of what an L2 cache holds, and small beside any log of batches.
 pub const CHUNK_BYTES: usize = 256 << 10;
-/// Chunks that a builder keeps to be used again once their messages are sent, and the largest, in chunks: messages that
-/// grew beyond that are rare.
-const SPENT_CHUNKS_MAX: usize = 8;
-const SPENT_CHUNK_SIZES_MAX: usize = 8;
+
+/// Chunks that a builder by itself keeps to be used again: its messages go one after the other.
+const OWN_CHUNKS_MAX: usize = 2;
 
 /// Collects transactions and makes a message of them. Reused: after `seal` it is empty again.
 ///
@@ -154,7 +153,7 @@ pub struct BatchBuilder {
     chunk_bytes: usize,
     /// What the buffer's memory was taken for.
     buffer_bytes: usize,
-    spent: SpentChunks,
+    spent: SharedChunks,
     fragments: Vec<PendingFragment>,
     changes: Vec<PendingChange>,
     cells: Vec<PendingCell>,
@@ -173,12 +172,16 @@ impl Default for BatchBuilder {
 impl BatchBuilder {
     /// `chunk_bytes`: how much memory is taken from the allocator at a time; messages that fit share a chunk.
     pub fn new(chunk_bytes: usize) -> Self {
-        let chunk_bytes = chunk_bytes.max(1024);
+        Self::sharing(chunk_bytes, SharedChunks::new(OWN_CHUNKS_MAX, chunk_bytes))
+    }
+
+    /// Chunks come from, and go to, what others use too.
+    pub fn sharing(chunk_bytes: usize, spent: SharedChunks) -> Self {
         let mut builder = Self {
             buffer: BytesMut::new(),
-            chunk_bytes,
+            chunk_bytes: chunk_bytes.max(1024),
             buffer_bytes: 0,
-            spent: SpentChunks::new(SPENT_CHUNKS_MAX, chunk_bytes * SPENT_CHUNK_SIZES_MAX),
+            spent,
             fragments: Vec::new(),
             changes: Vec::new(),
             cells: Vec::new(),

@@ -10,6 +10,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use millstream_codec::chunks::SharedChunks;
+
 use crate::engine::batch::{PartEnd, Sequence, SourceBatch, TransactionPart};
 use crate::engine::interest::{InterestSet, ViewId, ViewInterest};
 use crate::engine::shard::ShardOutput;
@@ -17,7 +19,7 @@ use crate::engine::shared::Destination;
 use crate::engine::subscription::{Mode, Pin, Subscription, same_place};
 use crate::engine::view::View;
 use crate::id_map::IdMap;
-use crate::limits::FRAGMENT_BYTES_MAX;
+use crate::limits::{BATCH_CHUNK_BYTES_KEPT_MAX, BATCH_CHUNKS_KEPT_MAX, FRAGMENT_BYTES_MAX};
 use crate::position::{FilePosition, Position, compare_places};
 use crate::source::start::Start;
 
@@ -99,6 +101,8 @@ pub struct Hub {
     open: bool,
     /// Entries came into the live logs, and nobody was told yet.
     unannounced: bool,
+    /// Memory of messages that were sent.
+    chunks: SharedChunks,
     effects: Vec<HubEffect>,
 }
 
@@ -114,6 +118,7 @@ impl Hub {
             tail_sequence: 0,
             open: false,
             unannounced: false,
+            chunks: SharedChunks::new(BATCH_CHUNKS_KEPT_MAX, BATCH_CHUNK_BYTES_KEPT_MAX),
             effects: Vec::new(),
         }
     }
@@ -146,7 +151,7 @@ impl Hub {
             None => {
                 let view = self.destination.new_view_id();
                 self.live_by_key.insert(filter.key().to_owned(), view);
-                self.views.insert(view, View::new(view, filter.clone(), self.destination.epoch));
+                self.views.insert(view, View::new(view, filter.clone(), self.destination.epoch, self.chunks.clone()));
                 self.destination.add_interest(view, filter);
                 view
             }
@@ -218,7 +223,7 @@ impl Hub {
             self.effects.push(HubEffect::StopCatchUp { subscription: id });
         }
         let filter = subscription.filter.clone();
-        self.views.insert(private, View::new(private, filter.clone(), self.destination.epoch));
+        self.views.insert(private, View::new(private, filter.clone(), self.destination.epoch, self.chunks.clone()));
         subscription.view = private;
         subscription.mode = Mode::CatchUp;
         subscription.next_index = 0;

@@ -10,6 +10,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use millstream_codec::chunks::SharedChunks;
 use millstream_codec::mysql::gtid::{ExecutedGtids, Gtid};
 use millstream_codec::wire::batch::{BatchBuilder, FragmentEnd, FragmentHead, RowsHead};
 use millstream_codec::wire::layout::Layout;
@@ -105,14 +106,15 @@ pub struct View {
 }
 
 impl View {
-    pub fn new(id: ViewId, filter: Arc<Filter>, epoch: u64) -> Self {
+    /// `chunks`: what all views of a core share.
+    pub fn new(id: ViewId, filter: Arc<Filter>, epoch: u64, chunks: SharedChunks) -> Self {
         View {
             id,
             filter,
             epoch,
             tail: None,
             tail_sequence: 0,
-            builder: BatchBuilder::new(BATCH_CHUNK_BYTES),
+            builder: BatchBuilder::sharing(BATCH_CHUNK_BYTES, chunks),
             marks: Vec::new(),
             layouts: Vec::new(),
             layout_ids: IdSet::default(),
@@ -205,15 +207,11 @@ impl View {
         let Some(event) = output.batch.events.get(piece.event as usize) else { return };
         let Some(version) = output.version(piece) else { return };
         self.open_fragment(part);
-        let head = RowsHead {
-            layout: version.layout.id,
-            first_row: piece.first_row,
-            event_offset: event.offset,
-            event: event.index,
-        };
+        let head =
+            RowsHead { layout: version.id, first_row: piece.first_row, event_offset: event.offset, event: event.index };
         self.builder.push_rows(&head, &piece.rows, &output.slab);
-        let is_last = self.layouts.last().is_some_and(|layout| layout.id == version.layout.id);
-        if !is_last && self.layout_ids.insert(version.layout.id) {
+        let is_last = self.layouts.last().is_some_and(|layout| layout.id == version.id);
+        if !is_last && self.layout_ids.insert(version.id) {
             self.layouts.push(version.layout.clone());
         }
         self.rows += u64::from(piece.rows.count);

@@ -15,6 +15,10 @@ const CONSTANT_BYTES: u64 = 128 << 20;
 /// its way to UTF-8 (one byte of a cp1252 text becomes three), and a struct holds before and after.
 pub const EVENT_EXPANSION: u64 = 4;
 
+/// Of encoded rows and of messages, where all of them were as large as they may be.
+const KEPT_BYTES: u64 = (limits::SLABS_KEPT_MAX * limits::SLAB_BYTES_KEPT_MAX
+    + limits::BATCH_CHUNKS_KEPT_MAX * limits::BATCH_CHUNK_BYTES_KEPT_MAX) as u64;
+
 /// A transaction that was sent and not yet acknowledged.
 const MARK_BYTES: u64 = 100;
 
@@ -46,6 +50,7 @@ impl MemoryBound {
             items: vec![
                 item("ring_bytes_max", 1, engine.ring_bytes_max),
                 item("workers x destinations, view_log_bytes_max", workers * destinations, engine.view_log_bytes_max),
+                item("workers x destinations, memory kept to be used again", workers * destinations, KEPT_BYTES),
                 item("destinations, hold_bytes_max + event_bytes_max x 4", destinations, reader),
                 item("catchup_max, hold_bytes_max + event_bytes_max x 4 + 4 MiB", engine.catchup_max, catchup),
                 item("workers x connections_max, requests and answers", connections, connection),

@@ -1,5 +1,6 @@
 //! A large transaction: small parts to the shards, small messages to clients, and the same rows as in one piece.
 
+use millstream_codec::chunks::SharedChunks;
 use millstream_codec::millstream_capnp::{change, server_message};
 use millstream_codec::wire::frame::MessageFramer;
 
@@ -79,7 +80,7 @@ fn messages_of_a_large_transaction_are_small_and_hold_all_its_rows_in_order() {
         feed(&mut tracker, &log.events);
         let mut shard = Shard::new(0, 1, tables);
         let filter = interest(1, &["d.*"]).views[0].filter.clone();
-        let mut view = View::new(ViewId(1), filter, 7);
+        let mut view = View::new(ViewId(1), filter, 7, SharedChunks::new(1, 1 << 20));
         view.start(Arc::new(start()), 0);
         for batch in batches(&mut tracker) {
             let output = shard.encode(Arc::new(batch));
@@ -139,7 +140,7 @@ fn a_transaction_that_begins_anew_is_aborted_first() {
     let log = log();
     let tables = tables();
     let filter = interest(1, &["d.*"]).views[0].filter.clone();
-    let mut view = View::new(ViewId(1), filter, 7);
+    let mut view = View::new(ViewId(1), filter, 7, SharedChunks::new(1, 1 << 20));
     view.start(Arc::new(start()), 0);
     for up_to in [2, usize::MAX] {
         let mut tracker = Tracker::new(config(BATCH_BYTES), start(), tables.clone(), interest(1, &["d.*"]));
