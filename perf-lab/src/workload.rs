@@ -54,7 +54,7 @@ pub const WORKLOADS: [Workload; 9] = [
     Workload {
         name: "oltp",
         about: "transactions of one row, a table like sysbench's, 195 bytes a row",
-        rows: [60_000, 200_000],
+        rows: [60_000, 300_000],
         rows_each: 1,
         kind: Kind::Oltp { tables: 1 },
     },
