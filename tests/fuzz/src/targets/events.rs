@@ -9,7 +9,9 @@
 use std::sync::LazyLock;
 
 use millstream_codec::mysql::checksum::Checksum;
-use millstream_codec::mysql::event::{Event, EventData, EventHeader, EventType, FormatDescription, HEADER_BYTES};
+use millstream_codec::mysql::event::{
+    Event, EventData, EventHeader, EventType, FormatDescription, HEADER_BYTES, QueryEvent,
+};
 use millstream_codec::mysql::gtid::{Gtid, GtidSet, MysqlGtid, ServerUuid, Tag, Tsid};
 use millstream_codec::mysql::rows::RowsEvent;
 use millstream_codec::mysql::server::ServerKind;
@@ -68,8 +70,9 @@ fn check(ours: &EventData<'_>, body: &[u8], kind: ServerKind) {
                 assert!(statement.len() <= DECOMPRESSED_BYTES_MAX.max(body.len()));
             }
             let _ = query.charset();
-            if QueryEvent::begins(event.header.type_code, body) {
-                assert_eq!(query.statement(DECOMPRESSED_BYTES_MAX).ok().as_deref(), Some(&b"BEGIN"[..]));
+            if QueryEvent::begins(EventType::QUERY, body) {
+                let whole = QueryEvent::parse(EventType::QUERY, body).expect("it was read");
+                assert_eq!(whole.statement(DECOMPRESSED_BYTES_MAX).ok().as_deref(), Some(&b"BEGIN"[..]));
             }
         }
         EventData::Gtid(event) => {
