@@ -26,7 +26,7 @@ const READER_CORE: usize = 1;
 const RATES: [u64; 3] = [1_000, 10_000, 50_000];
 /// What sessions of a MySQL on a machine of two cores can do beside what is measured.
 const RATES_MYSQL: [u64; 2] = [500, 2_000];
-const SECONDS: [u64; 2] = [2, 5];
+const SECONDS: [u64; 2] = [2, 4];
 
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let oltp = workload("oltp");
