@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_codec::mysql::checksum::Checksum;
-use millstream_codec::mysql::event::{self, Event, EventData, EventType, FormatDescription, PayloadReader};
+use millstream_codec::mysql::event::{self, Event, EventData, EventType, FormatDescription, PayloadReader, QueryEvent};
 use millstream_codec::mysql::file::BinlogFileReader;
 use millstream_codec::mysql::gtid::{ExecutedGtids, Gtid};
 use millstream_codec::mysql::rows::RowsEvent;
