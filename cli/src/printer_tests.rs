@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use millstream_client::wire::layout::{ColumnKind, Layout, LayoutColumn};
 use millstream_codec::millstream_capnp::{hello, rows};
+use millstream_codec::wire::view;
+use millstream_codec::wire::words::Segment;
 
 use super::*;
 
@@ -67,7 +69,9 @@ fn line(format: Format, style: Style, op: Op, before: Image<'_>, after: Image<'_
         fill(builder.reborrow().init_after().initn_as(1), image);
     }
     let layout = layout();
-    let rows = RowsReader::new(builder.into_reader(), &layout).expect("rows");
+    let bytes = capnp::serialize::write_message_to_words(&message);
+    let root = Segment::of_message(&bytes).and_then(Segment::root).expect("one segment");
+    let rows = RowsReader::new(view::Rows(root), &layout).expect("rows");
     let context = LineContext { gtid: "", file: "binlog.000007", sequence: 17, commit_time_us: 1_769_846_400_000_001 };
     let mut out = Vec::new();
     Printer { format, style }.row(&mut out, &context, &rows, 0).expect("row");

@@ -703,11 +703,14 @@ fn check_rows(rows: view::Rows<'_>, budget: &mut Budget) -> Result<(), Damage> {
     Op::try_from(rows.op()).map_err(|_| Damage::Operation(rows.op()))?;
     rows.before_present().ok_or(Damage::Pointer)?;
     rows.after_present().ok_or(Damage::Pointer)?;
-    rows.cells().ok_or(Damage::Pointer)?;
+    let cells = rows.cells().ok_or(Damage::Pointer)?;
+    // Structs of no words may be any number without having come.
+    if !cells.is_empty() && cells.element_words() == 0 {
+        budget.spend(cells.len() as usize)?;
+    }
     let announced = rows.count();
     for (index, list) in [rows.before(), rows.after()].into_iter().enumerate() {
         let list = list.ok_or(Damage::Pointer)?;
-        // Structs of no words may be any number without having come.
         if list.element_words() == 0 {
             budget.spend(list.len() as usize)?;
         }

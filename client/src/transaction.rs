@@ -12,7 +12,7 @@ use millstream_codec::wire::messages::Op;
 use millstream_codec::wire::position::Position;
 use millstream_codec::wire::read::{RowReader, RowsReader, Value};
 use millstream_codec::wire::view;
-use millstream_codec::wire::words::{ListPlace, Struct, StructList};
+use millstream_codec::wire::words::{ListPlace, StructList};
 
 use crate::cursor::{Snapshot, Token};
 use crate::error::ClientError;
@@ -224,7 +224,13 @@ impl Transaction {
 
     /// What changed, in the order of the transaction.
     pub fn changes(&self) -> Changes<'_> {
-        Changes { earlier: self.earlier.iter(), last: Some(&self.last), current: None }
+        Changes {
+            earlier: self.earlier.iter(),
+            last: Some(&self.last),
+            part: &self.last,
+            changes: StructList::default(),
+            next: 0,
+        }
     }
 }
 
@@ -233,7 +239,10 @@ impl Transaction {
 pub struct Changes<'a> {
     earlier: std::slice::Iter<'a, Part>,
     last: Option<&'a Part>,
-    current: Option<(&'a Part, StructList<'a>, u32)>,
+    /// Whose changes these are.
+    part: &'a Part,
+    changes: StructList<'a>,
+    next: u32,
 }
 
 impl<'a> Iterator for Changes<'a> {
@@ -242,22 +251,25 @@ impl<'a> Iterator for Changes<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some((part, changes, index)) = &mut self.current {
-                if let Some(change) = changes.get(*index) {
-                    let number = *index;
-                    *index += 1;
-                    match read_change(part, number, change) {
-                        Ok(None) => continue,
-                        Ok(Some(change)) => return Some(Ok(change)),
-                        Err(error) => return Some(Err(error)),
-                    }
+            while let Some(change) = self.changes.get(self.next) {
+                let number = self.next;
+                self.next += 1;
+                match view::Change::read(change) {
+                    // Rolled back to a savepoint.
+                    Some(view::Change::Rows(rows)) if rows.event() >= self.part.events_end => {}
+                    Some(view::Change::Rows(rows)) => return Some(read_rows(self.part, number, rows)),
+                    Some(view::Change::Ddl(reader)) => return Some(Ok(Change::Ddl(Ddl { reader }))),
+                    None => return Some(Err(unreadable("batch", "a change that this version does not know"))),
                 }
-                self.current = None;
             }
-            let part = self.earlier.next().or_else(|| self.last.take())?;
-            match part.fragment().and_then(|fragment| fragment.changes()) {
-                Some(changes) => self.current = Some((part, changes, 0)),
-                None => return Some(Err(unreadable("batch", "the fragment is gone"))),
+            self.part = self.earlier.next().or_else(|| self.last.take())?;
+            self.next = 0;
+            match self.part.fragment().and_then(|fragment| fragment.changes()) {
+                Some(changes) => self.changes = changes,
+                None => {
+                    self.changes = StructList::default();
+                    return Some(Err(unreadable("batch", "the fragment is gone")));
+                }
             }
         }
     }
@@ -268,21 +280,13 @@ fn unreadable(table: &str, error: impl fmt::Display) -> ClientError {
     ClientError::Unreadable { table: table.to_owned(), reason: error.to_string() }
 }
 
-/// `None`: rolled back to a savepoint.
 #[inline]
-fn read_change<'a>(part: &'a Part, number: u32, change: Struct<'a>) -> Result<Option<Change<'a>>, ClientError> {
-    match view::Change::read(change) {
-        Some(view::Change::Rows(reader)) => {
-            if reader.event() >= part.events_end {
-                return Ok(None);
-            }
-            let layout = part.received.layout(reader.layout());
-            let layout = layout.ok_or_else(|| unreadable("batch", "rows name a layout that has not come"))?;
-            let rows = RowsReader::of_words(reader, layout).map_err(|error| unreadable(&table_of(layout), error))?;
-            Ok(Some(Change::Rows(Rows { part, number, rows, layout })))
-        }
-        Some(view::Change::Ddl(ddl)) => Ok(Some(Change::Ddl(Ddl { reader: ddl }))),
-        None => Err(unreadable("batch", "a change that this version does not know")),
+fn read_rows<'a>(part: &'a Part, number: u32, reader: view::Rows<'a>) -> Result<Change<'a>, ClientError> {
+    let layout = part.received.layout(reader.layout());
+    let layout = layout.ok_or_else(|| unreadable("batch", "rows name a layout that has not come"))?;
+    match RowsReader::new(reader, layout) {
+        Ok(rows) => Ok(Change::Rows(Rows { part, number, rows, layout })),
+        Err(error) => Err(unreadable(&table_of(layout), error)),
     }
 }
 
@@ -345,10 +349,10 @@ impl<'a> Rows<'a> {
     /// Row by row, by the layout.
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Row<'a>> + use<'a> {
-        let rows = self.rows;
+        let (rows, op, first_row) = (self.rows, self.rows.op(), self.rows.first_row());
         (0..rows.len()).map(move |index| Row {
-            op: rows.op(),
-            ordinal: rows.first_row().wrapping_add(index),
+            op,
+            ordinal: first_row.wrapping_add(index),
             before: rows.before(index),
             after: rows.after(index),
         })
@@ -433,14 +437,14 @@ impl<'a> Row<'a> {
     #[inline]
     pub fn get(&self, column: &str) -> Result<Value<'a>, ClientError> {
         match self.newest() {
-            Some(image) => named(image, column),
+            Some(image) => named(&image, column),
             None => Ok(Value::Absent),
         }
     }
 
     #[inline]
-    fn newest(&self) -> Option<&RowReader<'a>> {
-        self.after.as_ref().or(self.before.as_ref())
+    fn newest(&self) -> Option<RowReader<'a>> {
+        self.after.or(self.before)
     }
 
     /// The value of a column in the newest image by its index in the layout: where many rows are read, the index is
@@ -465,8 +469,11 @@ impl<'a> Row<'a> {
 
 #[inline]
 fn named<'a>(image: &RowReader<'a>, column: &str) -> Result<Value<'a>, ClientError> {
-    match image.value_named(column) {
-        Ok(value) => Ok(value.unwrap_or(Value::Absent)),
+    let Some(index) = image.layout().columns.iter().position(|known| known.name == column) else {
+        return Ok(Value::Absent);
+    };
+    match image.value(index) {
+        Ok(value) => Ok(value),
         Err(error) => Err(unreadable(&format!("{}.{column}", table_of(image.layout())), error)),
     }
 }

@@ -1,6 +1,7 @@
 //! Batches assembled by hand are read back by the generated code, by the reader by layout, and by the `capnp` tool.
 #![cfg(feature = "mysql")]
 
+mod by_crate;
 mod rows;
 
 use std::process::{Command, Stdio};
@@ -183,26 +184,23 @@ fn every_field_of_a_batch_is_read_back() {
 
 /// The rows of the only change of a batch.
 fn with_rows<T>(bytes: &[u8], layout: &Layout, read: impl FnOnce(RowsReader<'_>) -> T) -> T {
-    both_readers_agree(bytes, layout);
-    with_message(bytes, |message| {
-        let fragment = batch_of(message).get_fragments().unwrap().get(0);
-        let change::Rows(rows) = fragment.get_changes().unwrap().get(0).which().unwrap() else { panic!("not rows") };
-        read(RowsReader::new(rows.unwrap(), layout).unwrap())
-    })
+    let rows = rows_in(bytes);
+    let [rows] = rows.as_slice() else { panic!("{} changes with rows", rows.len()) };
+    let rows = RowsReader::new(*rows, layout).unwrap();
+    assert_eq!(both_readers_agree(bytes, layout), rows.len() as usize);
+    read(rows)
 }
 
-/// What a row says: its line, its invalid texts; `None`: damaged.
-fn said(rows: &RowsReader<'_>, row: u32) -> Option<(Vec<u8>, Vec<Option<Vec<u8>>>)> {
-    let context = LineContext { gtid: "", file: "", sequence: 0, commit_time_us: 0 };
-    let mut line = Vec::new();
-    write_row_line(&mut line, &context, rows, row).ok()?;
-    let mut texts = Vec::new();
-    for image in [rows.before(row), rows.after(row)].into_iter().flatten() {
-        for index in 0..rows.layout().columns.len() {
-            texts.push(image.invalid_text(index).ok()?.map(<[u8]>::to_vec));
-        }
-    }
-    Some((line, texts))
+/// Of the first changes of a batch those that are rows; none where it is damaged.
+fn rows_in(bytes: &[u8]) -> Vec<view::Rows<'_>> {
+    let Some((_, fragments)) = Segment::of_message(bytes).and_then(view::batch) else { return Vec::new() };
+    let changes = fragments.iter().take(10).filter_map(|fragment| view::Fragment(fragment).changes());
+    let rows =
+        changes.flat_map(|changes| changes.iter().take(10)).filter_map(|change| match view::Change::read(change) {
+            Some(view::Change::Rows(rows)) => Some(rows),
+            _ => None,
+        });
+    rows.collect()
 }
 
 /// Whatever the reader by words accepts, the crate's accepts, and it says the same. Returns how many rows both have read.
@@ -241,16 +239,8 @@ fn both_readers_agree(bytes: &[u8], layout: &Layout) -> usize {
         for (words, crates) in changes.iter().zip(crates.get_changes().unwrap()).take(10) {
             match (view::Change::read(words), crates.which()) {
                 (Some(view::Change::Rows(words)), Ok(change::Rows(crates))) => {
-                    let Ok(words) = RowsReader::of_words(words, layout) else { continue };
-                    let crates = RowsReader::new(crates.unwrap(), layout).unwrap();
-                    assert_eq!((words.op(), words.len()), (crates.op(), crates.len()));
-                    assert_eq!((words.first_row(), words.event()), (crates.first_row(), crates.event()));
-                    assert_eq!(words.event_offset(), crates.event_offset());
-                    for row in 0..words.len().min(100) {
-                        let read = said(&words, row);
-                        assert!(read.is_none() || read == said(&crates, row), "row {row}");
-                        rows_read += usize::from(read.is_some());
-                    }
+                    let Ok(words) = RowsReader::new(words, layout) else { continue };
+                    rows_read += by_crate::says_the_same(&words, crates.unwrap(), 100);
                 }
                 (Some(view::Change::Ddl(words)), Ok(change::Ddl(crates))) => {
                     let crates = crates.unwrap();
@@ -440,12 +430,12 @@ fn many_batches_share_memory_and_stay_apart() {
             assert_eq!(batch.get_epoch(), sequence);
             let changes = batch.get_fragments().unwrap().get(0).get_changes().unwrap();
             assert_eq!(u64::from(changes.len()), sequence % 5);
-            for change in changes {
-                let change::Rows(rows) = change.which().unwrap() else { panic!("not rows") };
-                let rows = RowsReader::new(rows.unwrap(), &layout).unwrap();
-                assert!(matches!(rows.after(0).unwrap().value(2), Ok(Value::Int(i64::MIN))));
-            }
         });
+        assert_eq!(both_readers_agree(bytes, &layout) as u64, 2 * (sequence % 5));
+        for rows in rows_in(bytes) {
+            let rows = RowsReader::new(rows, &layout).unwrap();
+            assert!(matches!(rows.after(0).unwrap().value(2), Ok(Value::Int(i64::MIN))));
+        }
     }
 }
 
@@ -475,35 +465,13 @@ fn damaged_batches_give_errors_and_never_panic() {
             };
         }
         read_by_both += both_readers_agree(&bytes, &layout);
-        let mut framer = MessageFramer::new(bytes.len(), bytes.len());
-        framer.push(&bytes);
-        let message = framer.message().unwrap().unwrap();
-        let Ok(root) = message.root::<server_message::Reader<'_>>() else {
-            continue;
-        };
-        let Ok(server_message::Batch(Ok(batch))) = root.which() else {
-            continue;
-        };
-        let Ok(fragments) = batch.get_fragments() else {
-            continue;
-        };
-        for fragment in fragments.iter().take(10) {
-            let Ok(changes) = fragment.get_changes() else {
-                continue;
-            };
-            for change in changes.iter().take(10) {
-                let Ok(change::Rows(Ok(rows))) = change.which() else {
-                    continue;
-                };
-                let Ok(rows) = RowsReader::new(rows, &layout) else {
-                    continue;
-                };
-                let context = LineContext { gtid: "", file: "", sequence: 0, commit_time_us: 0 };
-                for row in 0..rows.len().min(100) {
-                    let mut out = Vec::new();
-                    let _ = write_row_line(&mut out, &context, &rows, row);
-                    read_rows += 1;
-                }
+        for rows in rows_in(&bytes) {
+            let Ok(rows) = RowsReader::new(rows, &layout) else { continue };
+            let context = LineContext { gtid: "", file: "", sequence: 0, commit_time_us: 0 };
+            for row in 0..rows.len().min(100) {
+                let mut out = Vec::new();
+                let _ = write_row_line(&mut out, &context, &rows, row);
+                read_rows += 1;
             }
         }
     }

@@ -1,15 +1,15 @@
 //! From a shard's output to lines, whole transactions only.
 
+use std::fmt;
 use std::io::{self, Seek, SeekFrom, Stdout, Write, stdout};
 use std::sync::Arc;
 
-use capnp::Word;
-use capnp::message::ReaderOptions;
-use millstream_codec::millstream_capnp::{change, server_message};
 use millstream_codec::mysql::position::BinlogPosition;
 use millstream_codec::wire::batch::{BatchBuilder, FragmentEnd, FragmentHead, RowsHead};
 use millstream_codec::wire::json::{DdlLine, LineContext};
 use millstream_codec::wire::read::RowsReader;
+use millstream_codec::wire::view;
+use millstream_codec::wire::words::Segment;
 use millstream_core::engine::batch::{PartEnd, TransactionPart};
 use millstream_core::engine::shard::{Piece, ShardOutput};
 use millstream_core::filter::Filter;
@@ -33,7 +33,6 @@ pub struct Output {
     to: Option<BinlogPosition>,
     lines: Lines<Stdout>,
     builder: BatchBuilder,
-    words: Vec<Word>,
     held: Option<Held>,
     rows: u64,
     transactions: u64,
@@ -63,7 +62,6 @@ impl Output {
             to,
             lines: Lines::new(stdout()),
             builder: BatchBuilder::new(BATCH_CHUNK_BYTES),
-            words: Vec::new(),
             held: None,
             rows: 0,
             transactions: 0,
@@ -196,22 +194,18 @@ impl Output {
         let gtid = gtid(part);
         let context = context(part, &gtid);
         self.build(output, part, pieces);
-        let damaged = |error: capnp::Error| Failure::input(format!("{}: {error}", part.start.file));
-        let mut bytes = Word::words_to_bytes(&self.words);
-        let mut options = ReaderOptions::new();
-        // What is read here was made here.
-        options.traversal_limit_in_words(None);
-        let message = capnp::serialize::read_message_from_flat_slice(&mut bytes, options).map_err(damaged)?;
-        let root: server_message::Reader<'_> = message.get_root().map_err(damaged)?;
-        let Ok(server_message::Which::Batch(message)) = root.which() else { return Ok(0) };
-        let fragments = message.and_then(|message| message.get_fragments()).map_err(damaged)?;
-        let Some(fragment) = fragments.try_get(0) else { return Ok(0) };
+        let message = self.builder.seal(0);
+        let damaged = |error: &dyn fmt::Display| Failure::input(format!("{}: {error}", part.start.file));
+        // Made here, of one segment and whole.
+        let batch = Segment::of_message(&message).and_then(view::batch);
+        let fragment = batch.and_then(|(_, fragments)| fragments.get(0)).map(view::Fragment);
+        let changes = fragment.and_then(|fragment| fragment.changes());
+        let changes = changes.ok_or_else(|| damaged(&"its rows cannot be put into a batch"))?;
         let mut printed = 0;
-        for (change, piece) in fragment.get_changes().map_err(damaged)?.iter().zip(pieces) {
-            let Ok(change::Which::Rows(reader)) = change.which() else { continue };
+        for (change, piece) in changes.iter().zip(pieces) {
+            let Some(view::Change::Rows(rows)) = view::Change::read(change) else { continue };
             let Some(version) = output.version(piece) else { continue };
-            let rows = RowsReader::new(reader.map_err(damaged)?, &version.layout)
-                .map_err(|error| Failure::input(format!("{}: {error}", part.start.file)))?;
+            let rows = RowsReader::new(rows, &version.layout).map_err(|error| damaged(&error))?;
             if let Some(held) = held.as_deref_mut() {
                 held.event(rows.event(), lines.len() as u64, printed);
             }
@@ -228,7 +222,7 @@ impl Output {
         Ok(printed)
     }
 
-    /// The pieces as a message, as a client would receive it, in `words`.
+    /// The pieces as a fragment of a message, as a client would receive it.
     fn build(&mut self, output: &ShardOutput, part: &TransactionPart, pieces: &[&Piece]) {
         self.builder.begin_fragment(&FragmentHead {
             sequence: part.sequence,
@@ -255,12 +249,6 @@ impl Output {
             gtid_delta: "",
             truncate_to: None,
         });
-        let message = self.builder.seal(0);
-        self.words.resize(message.len().div_ceil(8), capnp::word(0, 0, 0, 0, 0, 0, 0, 0));
-        let words = Word::words_to_bytes_mut(&mut self.words);
-        if let Some(place) = words.get_mut(..message.len()) {
-            place.copy_from_slice(&message);
-        }
     }
 }
 

@@ -10,6 +10,8 @@
 use capnp::Word;
 use capnp::message::{Reader, ReaderOptions, ReaderSegments};
 
+use super::words::Segment;
+
 const WORD: usize = 8;
 
 /// A count, and a size for each segment; to a whole word.
@@ -80,6 +82,12 @@ impl Message<'_> {
     /// Where the root is damaged.
     pub fn root<'b, T: capnp::traits::FromPointerReader<'b>>(&'b self) -> capnp::Result<T> {
         self.reader.get_root()
+    }
+
+    /// Its words, where it has one segment.
+    pub fn segment(&self) -> Option<Segment<'_>> {
+        let segments = self.reader.get_segments();
+        if segments.len() == 1 { segments.get_segment(0).map(Segment::of_words) } else { None }
     }
 
     /// With its header: what it took of the stream, and of the credit.

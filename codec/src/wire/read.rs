@@ -1,18 +1,13 @@
 //! Rows by layout: values of a table's struct without generated code.
 //!
-//! All access is checked, through the readers of the `capnp` crate or those of [`super::words`]: whatever the bytes
-//! are, reading them gives a value or an error. A struct that is shorter than its layout says reads as NULL where it
-//! ends, one that is longer keeps its secrets.
-
-use capnp::private::layout::StructReader;
-use capnp::traits::FromPointerReader;
-use capnp::{primitive_list, struct_list};
+//! All access is checked, through the readers of [`super::words`]: whatever the bytes are, reading them gives a value or
+//! an error. A struct that is shorter than its layout says reads as NULL where it ends, one that is longer keeps its
+//! secrets.
 
 use super::encoded::{CellState, Image, Op};
 use super::layout::{ColumnKind, Layout, LayoutColumn};
 use super::view;
-use super::words::{Struct, StructList};
-use crate::millstream_capnp::{cell, rows};
+use super::words::{BytesPlace, ListPlace, Segment, Struct, StructList};
 
 /// One value. Labels of ENUM and SET are in the layout.
 #[derive(Clone, Copy)]
@@ -55,32 +50,19 @@ pub enum Value<'a> {
 
 /// The elements of a VECTOR.
 #[derive(Clone, Copy)]
-pub struct Vector<'a>(Floats<'a>);
-
-#[derive(Clone, Copy)]
-enum Floats<'a> {
-    Capnp(primitive_list::Reader<'a, f32>),
-    Words(&'a [[u8; 4]]),
-}
+pub struct Vector<'a>(&'a [[u8; 4]]);
 
 impl<'a> Vector<'a> {
     pub fn iter(&self) -> impl ExactSizeIterator<Item = f32> + use<'a> {
-        let floats = self.0;
-        (0..self.len()).map(move |index| match floats {
-            Floats::Capnp(list) => list.get(index as u32),
-            Floats::Words(words) => words.get(index).copied().map(f32::from_le_bytes).unwrap_or_default(),
-        })
+        self.0.iter().map(|bytes| f32::from_le_bytes(*bytes))
     }
 
     pub fn len(&self) -> usize {
-        match self.0 {
-            Floats::Capnp(list) => list.len() as usize,
-            Floats::Words(words) => words.len(),
-        }
+        self.0.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.is_empty()
     }
 }
 
@@ -138,253 +120,51 @@ pub enum ReadError {
     Count { op: Op, count: u32, image: Image, found: u32 },
 }
 
-/// Where only words are known.
 #[cold]
 fn damaged() -> ReadError {
     ReadError::Damaged(capnp::Error::failed("a pointer leads out of it, or to something else".to_owned()))
 }
 
-/// A list of structs, by one of the two readers.
-#[derive(Clone, Copy)]
-enum RowList<'a> {
-    Capnp(struct_list::Reader<'a, row_struct::Owned>),
-    Words(StructList<'a>),
-}
-
-impl<'a> RowList<'a> {
-    fn len(&self) -> u32 {
-        match self {
-            Self::Capnp(list) => list.len(),
-            Self::Words(list) => list.len(),
-        }
-    }
-
-    #[inline]
-    fn get(&self, row: u32) -> Option<Fields<'a>> {
-        match self {
-            Self::Capnp(list) => Some(Fields::Capnp(list.try_get(row)?.0)),
-            Self::Words(list) => list.get(row).map(Fields::Words),
-        }
-    }
-}
-
-/// One struct of such a list.
-#[derive(Clone, Copy)]
-enum Fields<'a> {
-    Capnp(StructReader<'a>),
-    Words(Struct<'a>),
-}
-
-/// A field of a row's data section; slots count in units of the field's own size.
-macro_rules! data_field {
-    ($name:ident, $of:ty, $bits:ident) => {
-        #[inline]
-        fn $name(&self, slot: usize) -> $of {
-            match self {
-                Self::Capnp(fields) => fields.get_data_field::<$of>(slot),
-                Self::Words(fields) => <$of>::from_ne_bytes(fields.$bits(slot).to_ne_bytes()),
-            }
-        }
-    };
-}
-
-impl<'a> Fields<'a> {
-    data_field!(i8, i8, u8);
-    data_field!(i16, i16, u16);
-    data_field!(i32, i32, u32);
-    data_field!(i64, i64, u64);
-    data_field!(u8, u8, u8);
-    data_field!(u16, u16, u16);
-    data_field!(u32, u32, u32);
-    data_field!(u64, u64, u64);
-    data_field!(f32, f32, u32);
-    data_field!(f64, f64, u64);
-
-    #[inline]
-    fn bit(&self, slot: usize) -> bool {
-        match self {
-            Self::Capnp(fields) => fields.get_bool_field(slot),
-            Self::Words(fields) => fields.bit(slot),
-        }
-    }
-
-    #[inline]
-    fn is_null(&self, slot: usize) -> bool {
-        match self {
-            Self::Capnp(fields) => fields.get_pointer_field(slot).is_null(),
-            Self::Words(fields) => fields.is_null(slot),
-        }
-    }
-
-    fn text(&self, slot: usize) -> Result<&'a [u8], ReadError> {
-        match self {
-            Self::Capnp(fields) => {
-                let text = capnp::text::Reader::get_from_pointer(&fields.get_pointer_field(slot), None)?;
-                Ok(text.as_bytes())
-            }
-            Self::Words(fields) => fields.text(slot).ok_or_else(damaged),
-        }
-    }
-
-    fn data(&self, slot: usize) -> Result<&'a [u8], ReadError> {
-        match self {
-            Self::Capnp(fields) => Ok(fields.get_pointer_field(slot).get_data(None)?),
-            Self::Words(fields) => fields.data(slot).ok_or_else(damaged),
-        }
-    }
-
-    fn floats(&self, slot: usize) -> Result<Vector<'a>, ReadError> {
-        match self {
-            Self::Capnp(fields) => {
-                let list = FromPointerReader::get_from_pointer(&fields.get_pointer_field(slot), None)?;
-                Ok(Vector(Floats::Capnp(list)))
-            }
-            Self::Words(fields) => Ok(Vector(Floats::Words(fields.four_bytes(slot).ok_or_else(damaged)?))),
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum CellList<'a> {
-    Capnp(struct_list::Reader<'a, cell::Owned>),
-    Words(StructList<'a>),
-}
-
-#[derive(Clone, Copy)]
-enum Cell<'a> {
-    Capnp(cell::Reader<'a>),
-    Words(view::Cell<'a>),
-}
-
-impl<'a> CellList<'a> {
-    fn len(&self) -> u32 {
-        match self {
-            Self::Capnp(list) => list.len(),
-            Self::Words(list) => list.len(),
-        }
-    }
-
-    fn get(&self, index: u32) -> Option<Cell<'a>> {
-        match self {
-            Self::Capnp(list) => list.try_get(index).map(Cell::Capnp),
-            Self::Words(list) => list.get(index).map(|cell| Cell::Words(view::Cell(cell))),
-        }
-    }
-}
-
-impl<'a> Cell<'a> {
-    fn row(&self) -> u32 {
-        match self {
-            Self::Capnp(cell) => cell.get_row(),
-            Self::Words(cell) => cell.row(),
-        }
-    }
-
-    fn is_of(&self, column: usize, image: Image) -> bool {
-        let (of_column, of_image) = match self {
-            Self::Capnp(cell) => (cell.get_column(), cell.get_image()),
-            Self::Words(cell) => (cell.column(), cell.image()),
-        };
-        usize::from(of_column) == column && (of_image == 0) == (image == Image::Before)
-    }
-
-    /// `None`: one that this version does not know.
-    fn state(&self) -> Option<CellState> {
-        match self {
-            Self::Capnp(cell) => cell.get_state().ok(),
-            Self::Words(cell) => CellState::try_from(cell.state()).ok(),
-        }
-    }
-
-    fn payload(&self) -> Result<&'a [u8], ReadError> {
-        match self {
-            Self::Capnp(cell) => Ok(cell.get_payload()?),
-            Self::Words(cell) => cell.payload().ok_or_else(damaged),
-        }
-    }
-}
-
 /// The rows of one change, by their layout.
+// A copy is made for each change, and of a `RowReader` for each row: they hold places in the segment, and it once.
 #[derive(Clone, Copy)]
 pub struct RowsReader<'a> {
     layout: &'a Layout,
-    op: Op,
+    rows: view::Rows<'a>,
+    /// Both lists have as many rows as the change, or none.
+    before: ListPlace,
+    after: ListPlace,
+    cells: ListPlace,
+    before_present: BytesPlace,
+    after_present: BytesPlace,
     count: u32,
-    first_row: u32,
-    event: u32,
-    event_offset: u64,
-    before: Option<RowList<'a>>,
-    after: Option<RowList<'a>>,
-    before_present: &'a [u8],
-    after_present: &'a [u8],
-    cells: CellList<'a>,
-}
-
-/// Has the list of an image, where there is to be one, as many rows as are announced?
-#[inline]
-fn of_count(op: Op, count: u32, image: Image, list: RowList<'_>) -> Result<Option<RowList<'_>>, ReadError> {
-    match list.len() {
-        found if found == count => Ok(Some(list)),
-        found => Err(ReadError::Count { op, count, image, found }),
-    }
+    op: Op,
 }
 
 impl<'a> RowsReader<'a> {
     /// # Errors
     /// Where the message is damaged, or the layout is another one's.
-    pub fn new(reader: rows::Reader<'a>, layout: &'a Layout) -> Result<Self, ReadError> {
-        if reader.get_layout() != layout.id {
-            return Err(ReadError::OtherLayout { found: reader.get_layout(), expected: layout.id });
-        }
-        let op = reader.get_op().map_err(|unknown| ReadError::UnknownOp { value: unknown.0 })?;
-        let count = reader.get_count();
-        let list = |image: Image, carried: bool, pointer: capnp::any_pointer::Reader<'a>| {
-            if !carried {
-                return Ok(None);
-            }
-            of_count(op, count, image, RowList::Capnp(pointer.get_as()?))
-        };
-        Ok(Self {
-            layout,
-            op,
-            count,
-            first_row: reader.get_first_row(),
-            event: reader.get_event(),
-            event_offset: reader.get_offset(),
-            before: list(Image::Before, op != Op::Insert, reader.get_before())?,
-            after: list(Image::After, op != Op::Delete, reader.get_after())?,
-            before_present: reader.get_before_present()?,
-            after_present: reader.get_after_present()?,
-            cells: CellList::Capnp(reader.get_cells()?),
-        })
-    }
-
-    /// The same, of a message whose words are at hand.
-    ///
-    /// # Errors
-    /// Where the message is damaged, or the layout is another one's.
     #[inline]
-    pub fn of_words(reader: view::Rows<'a>, layout: &'a Layout) -> Result<Self, ReadError> {
-        if reader.layout() != layout.id {
-            return Err(ReadError::OtherLayout { found: reader.layout(), expected: layout.id });
+    pub fn new(rows: view::Rows<'a>, layout: &'a Layout) -> Result<Self, ReadError> {
+        if rows.layout() != layout.id {
+            return Err(ReadError::OtherLayout { found: rows.layout(), expected: layout.id });
         }
-        let op = Op::try_from(reader.op()).map_err(|unknown| ReadError::UnknownOp { value: unknown.0 })?;
-        let count = reader.count();
-        let list = |image: Image, list: Option<StructList<'a>>| {
-            of_count(op, count, image, RowList::Words(list.ok_or_else(damaged)?))
+        let op = Op::try_from(rows.op()).map_err(|unknown| ReadError::UnknownOp { value: unknown.0 })?;
+        let count = rows.count();
+        let list = |image: Image, list: Option<StructList<'a>>| match list.ok_or_else(damaged)? {
+            list if list.len() == count => Ok(list.place()),
+            list => Err(ReadError::Count { op, count, image, found: list.len() }),
         };
         Ok(Self {
             layout,
-            op,
+            rows,
+            before: if op == Op::Insert { ListPlace::default() } else { list(Image::Before, rows.before())? },
+            after: if op == Op::Delete { ListPlace::default() } else { list(Image::After, rows.after())? },
+            cells: rows.cells().ok_or_else(damaged)?.place(),
+            before_present: rows.before_present().ok_or_else(damaged)?,
+            after_present: rows.after_present().ok_or_else(damaged)?,
             count,
-            first_row: reader.first_row(),
-            event: reader.event(),
-            event_offset: reader.offset(),
-            before: if op == Op::Insert { None } else { list(Image::Before, reader.before())? },
-            after: if op == Op::Delete { None } else { list(Image::After, reader.after())? },
-            before_present: reader.before_present().ok_or_else(damaged)?,
-            after_present: reader.after_present().ok_or_else(damaged)?,
-            cells: CellList::Words(reader.cells().ok_or_else(damaged)?),
+            op,
         })
     }
 
@@ -396,84 +176,79 @@ impl<'a> RowsReader<'a> {
         self.op
     }
 
+    #[inline]
     pub fn len(&self) -> u32 {
         self.count
     }
 
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
     /// Ordinal of the first row among the rows of its table in its transaction.
+    #[inline]
     pub fn first_row(&self) -> u32 {
-        self.first_row
+        self.rows.first_row()
     }
 
     /// Ordinal of the event in its transaction.
     pub fn event(&self) -> u32 {
-        self.event
+        self.rows.event()
     }
 
     /// Of the event in its file.
     pub fn event_offset(&self) -> u64 {
-        self.event_offset
+        self.rows.offset()
     }
 
     /// The row as it was: of updates and deletes.
     #[inline]
     pub fn before(&self, row: u32) -> Option<RowReader<'a>> {
-        self.image(row, Image::Before, self.before?, self.before_present)
+        self.image(row, Image::Before, self.before, self.before_present)
     }
 
     /// The row as it is now: of inserts and updates.
     #[inline]
     pub fn after(&self, row: u32) -> Option<RowReader<'a>> {
-        self.image(row, Image::After, self.after?, self.after_present)
+        self.image(row, Image::After, self.after, self.after_present)
     }
 
-    #[inline]
-    fn image(&self, row: u32, image: Image, list: RowList<'a>, present: &'a [u8]) -> Option<RowReader<'a>> {
-        let fields = list.get(row)?;
-        let cells = if self.cells.len() == 0 { None } else { Some(self.cells_of(row)) };
-        Some(RowReader { layout: self.layout, fields, present, image, cells })
+    #[inline(always)]
+    fn image(&self, row: u32, image: Image, list: ListPlace, present: BytesPlace) -> Option<RowReader<'a>> {
+        let segment = self.rows.0.segment();
+        let fields = StructList::at(segment, list).get(row)?;
+        let cells = if self.cells.is_empty() { self.cells } else { cells_of(row, segment, self.cells) };
+        Some(RowReader { layout: self.layout, fields, present, cells, image })
     }
+}
 
-    /// Where the row's cells lie: they ascend by row.
-    fn cells_of(&self, row: u32) -> RowCells<'a> {
-        let row_at = |index: u32| self.cells.get(index).map_or(u32::MAX, |cell| cell.row());
-        let (mut low, mut high) = (0, self.cells.len());
+/// A row's cells: they ascend by row.
+#[cold]
+fn cells_of(row: u32, segment: Segment<'_>, cells: ListPlace) -> ListPlace {
+    let cells = StructList::at(segment, cells);
+    let first_where = |from: u32, is_behind: &dyn Fn(u32) -> bool| {
+        let (mut low, mut high) = (from, cells.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            if row_at(middle) < row { low = middle + 1 } else { high = middle }
+            let is_behind = cells.get(middle).is_none_or(|cell| is_behind(view::Cell(cell).row()));
+            if is_behind { high = middle } else { low = middle + 1 }
         }
-        RowCells { cells: self.cells, first: low, row }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct RowCells<'a> {
-    cells: CellList<'a>,
-    first: u32,
-    row: u32,
-}
-
-impl<'a> RowCells<'a> {
-    fn find(&self, column: usize, image: Image) -> Option<Cell<'a>> {
-        (self.first..self.cells.len())
-            .map_while(|index| self.cells.get(index))
-            .take_while(|cell| cell.row() == self.row)
-            .find(|cell| cell.is_of(column, image))
-    }
+        low
+    };
+    let first = first_where(0, &|of| of >= row);
+    let end = first_where(first, &|of| of > row);
+    cells.part(first, end).place()
 }
 
 /// One image of one row.
 #[derive(Clone, Copy)]
 pub struct RowReader<'a> {
     layout: &'a Layout,
-    fields: Fields<'a>,
-    present: &'a [u8],
+    fields: Struct<'a>,
+    present: BytesPlace,
+    /// The row's, of both images.
+    cells: ListPlace,
     image: Image,
-    cells: Option<RowCells<'a>>,
 }
 
 impl<'a> RowReader<'a> {
@@ -518,17 +293,27 @@ impl<'a> RowReader<'a> {
     /// Where the message is damaged.
     pub fn invalid_text(&self, index: usize) -> Result<Option<&'a [u8]>, ReadError> {
         match self.cell(index) {
-            Some(cell) if cell.state() == Some(CellState::InvalidText) => Ok(Some(cell.payload()?)),
+            Some(cell) if state_of(cell) == Some(CellState::InvalidText) => Ok(Some(payload_of(cell)?)),
             _ => Ok(None),
         }
     }
 
-    fn cell(&self, index: usize) -> Option<Cell<'a>> {
-        self.cells?.find(index, self.image)
+    #[inline]
+    fn cell(&self, index: usize) -> Option<view::Cell<'a>> {
+        if self.cells.is_empty() {
+            return None;
+        }
+        let cells = StructList::at(self.fields.segment(), self.cells);
+        cells
+            .iter()
+            .map(view::Cell)
+            .find(|cell| usize::from(cell.column()) == index && (cell.image() == 0) == (self.image == Image::Before))
     }
 
+    #[inline]
     fn is_present(&self, index: usize) -> bool {
-        self.present.is_empty() || self.present.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
+        let has_bit = |byte: u8| byte >> (index % 8) & 1 == 1;
+        self.present.is_empty() || self.present.get(self.fields.segment(), index / 8).is_some_and(has_bit)
     }
 
     fn value_of(&self, index: usize, column: &'a LayoutColumn) -> Result<Value<'a>, ReadError> {
@@ -539,8 +324,8 @@ impl<'a> RowReader<'a> {
             return Ok(Value::Absent);
         }
         if let Some(cell) = self.cell(index) {
-            match cell.state() {
-                Some(CellState::JsonDiff) => return Ok(Value::JsonDiff(cell.payload()?)),
+            match state_of(cell) {
+                Some(CellState::JsonDiff) => return Ok(Value::JsonDiff(payload_of(cell)?)),
                 Some(CellState::Masked) => return Ok(Value::Masked),
                 Some(CellState::InvalidText) | None => {}
             }
@@ -558,7 +343,7 @@ impl<'a> RowReader<'a> {
             return Ok(Value::Null);
         }
         let text = || -> Result<&'a str, ReadError> {
-            let text = self.fields.text(slot)?;
+            let text = self.fields.text(slot).ok_or_else(damaged)?;
             std::str::from_utf8(text).map_err(|_| ReadError::NotUtf8 { column: column.name.clone() })
         };
         Ok(match column.kind {
@@ -568,9 +353,9 @@ impl<'a> RowReader<'a> {
             ColumnKind::Inet6 => Value::Inet6(text()?),
             ColumnKind::Inet4 => Value::Inet4(text()?),
             ColumnKind::Uuid => Value::Uuid(text()?),
-            ColumnKind::Data => Value::Bytes(self.fields.data(slot)?),
-            ColumnKind::Geometry => Value::Geometry(self.fields.data(slot)?),
-            ColumnKind::Vector => Value::Vector(self.fields.floats(slot)?),
+            ColumnKind::Data => Value::Bytes(self.fields.data(slot).ok_or_else(damaged)?),
+            ColumnKind::Geometry => Value::Geometry(self.fields.data(slot).ok_or_else(damaged)?),
+            ColumnKind::Vector => Value::Vector(Vector(self.fields.four_bytes(slot).ok_or_else(damaged)?)),
             _ => Value::Unknown,
         })
     }
@@ -578,79 +363,34 @@ impl<'a> RowReader<'a> {
     fn data_value(&self, kind: ColumnKind, slot: usize) -> Value<'a> {
         let fields = &self.fields;
         match kind {
-            ColumnKind::Int8 => Value::Int(i64::from(fields.i8(slot))),
-            ColumnKind::Int16 => Value::Int(i64::from(fields.i16(slot))),
-            ColumnKind::Int32 => Value::Int(i64::from(fields.i32(slot))),
-            ColumnKind::Int64 => Value::Int(fields.i64(slot)),
+            ColumnKind::Int8 => Value::Int(i64::from(fields.u8(slot).cast_signed())),
+            ColumnKind::Int16 => Value::Int(i64::from(fields.u16(slot).cast_signed())),
+            ColumnKind::Int32 => Value::Int(i64::from(fields.u32(slot).cast_signed())),
+            ColumnKind::Int64 => Value::Int(fields.u64(slot).cast_signed()),
             ColumnKind::Uint8 => Value::UInt(u64::from(fields.u8(slot))),
             ColumnKind::Uint16 => Value::UInt(u64::from(fields.u16(slot))),
             ColumnKind::Uint32 => Value::UInt(u64::from(fields.u32(slot))),
             ColumnKind::Uint64 => Value::UInt(fields.u64(slot)),
-            ColumnKind::Float32 => Value::Float32(fields.f32(slot)),
-            ColumnKind::Float64 => Value::Float64(fields.f64(slot)),
+            ColumnKind::Float32 => Value::Float32(f32::from_bits(fields.u32(slot))),
+            ColumnKind::Float64 => Value::Float64(f64::from_bits(fields.u64(slot))),
             ColumnKind::Bit => Value::Bit(fields.u64(slot)),
             ColumnKind::Set => Value::Set(fields.u64(slot)),
             ColumnKind::Enum => Value::Enum(fields.u16(slot)),
             ColumnKind::Year => Value::Year(fields.u16(slot)),
-            ColumnKind::Date => Value::Date(fields.i64(slot)),
-            ColumnKind::Datetime => Value::DateTime(fields.i64(slot)),
-            ColumnKind::Timestamp => Value::Timestamp(fields.i64(slot)),
-            ColumnKind::Time => Value::Time(fields.i64(slot)),
+            ColumnKind::Date => Value::Date(fields.u64(slot).cast_signed()),
+            ColumnKind::Datetime => Value::DateTime(fields.u64(slot).cast_signed()),
+            ColumnKind::Timestamp => Value::Timestamp(fields.u64(slot).cast_signed()),
+            ColumnKind::Time => Value::Time(fields.u64(slot).cast_signed()),
             _ => Value::Unknown,
         }
     }
 }
 
-/// A struct of which only its own size is known, as the `capnp` crate wants a type for it.
-mod row_struct {
-    use capnp::introspect::{Introspect, Type, TypeVariant};
-    use capnp::private::layout::{PointerBuilder, StructBuilder, StructReader, StructSize};
-    use capnp::traits::{HasStructSize, OwnedStruct, SetterInput};
+/// `None`: one that this version does not know.
+fn state_of(cell: view::Cell<'_>) -> Option<CellState> {
+    CellState::try_from(cell.state()).ok()
+}
 
-    pub struct Owned;
-
-    #[derive(Clone, Copy)]
-    pub struct RowStruct<'a>(pub StructReader<'a>);
-
-    /// Rows are never built this way; the trait asks for a builder.
-    pub struct Builder;
-
-    impl<'a> From<StructReader<'a>> for RowStruct<'a> {
-        fn from(reader: StructReader<'a>) -> Self {
-            Self(reader)
-        }
-    }
-
-    impl<'a> From<StructBuilder<'a>> for Builder {
-        fn from(_: StructBuilder<'a>) -> Self {
-            Self
-        }
-    }
-
-    impl HasStructSize for Builder {
-        const STRUCT_SIZE: StructSize = StructSize { data: 0, pointers: 0 };
-    }
-
-    impl Introspect for Owned {
-        fn introspect() -> Type {
-            TypeVariant::AnyPointer.into()
-        }
-    }
-
-    impl<'a> capnp::traits::IntoInternalStructReader<'a> for RowStruct<'a> {
-        fn into_internal_struct_reader(self) -> StructReader<'a> {
-            self.0
-        }
-    }
-
-    impl SetterInput<Owned> for RowStruct<'_> {
-        fn set_pointer_builder(mut builder: PointerBuilder<'_>, input: Self, canonicalize: bool) -> capnp::Result<()> {
-            builder.set_struct(&input.0, canonicalize)
-        }
-    }
-
-    impl OwnedStruct for Owned {
-        type Reader<'a> = RowStruct<'a>;
-        type Builder<'a> = Builder;
-    }
+fn payload_of(cell: view::Cell<'_>) -> Result<&[u8], ReadError> {
+    cell.payload().ok_or_else(damaged)
 }

@@ -3,7 +3,7 @@
 //! `None` is "damaged" everywhere. Numbers of fields are those of the schema; the tests hold every accessor against the
 //! generated code.
 
-use super::words::{Segment, Struct, StructList, TextList};
+use super::words::{BytesPlace, Segment, Struct, StructList, TextList};
 
 const SERVER_MESSAGE_BATCH: u16 = 3;
 const CHANGE_ROWS: u16 = 0;
@@ -116,7 +116,7 @@ pub enum Change<'a> {
 
 impl<'a> Change<'a> {
     /// `None` also where it is of a kind that this version does not know.
-    #[inline]
+    #[inline(always)]
     pub fn read(change: Struct<'a>) -> Option<Self> {
         match change.u16(0) {
             CHANGE_ROWS => Some(Self::Rows(Rows(change.structure(0)?))),
@@ -172,14 +172,15 @@ impl<'a> Rows<'a> {
         self.0.structs(1)
     }
 
+    /// The bits of the columns that the image has; empty: it has all.
     #[inline]
-    pub fn before_present(&self) -> Option<&'a [u8]> {
-        self.0.data(2)
+    pub fn before_present(&self) -> Option<BytesPlace> {
+        self.0.data_place(2)
     }
 
     #[inline]
-    pub fn after_present(&self) -> Option<&'a [u8]> {
-        self.0.data(3)
+    pub fn after_present(&self) -> Option<BytesPlace> {
+        self.0.data_place(3)
     }
 
     /// Each is a [`Cell`].

@@ -21,7 +21,7 @@ const POINTERS: u64 = 6;
 const COMPOSITE: u64 = 7;
 
 /// A message's only segment.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Segment<'a>(&'a [Word]);
 
 /// A pointer and the word that it leads to; not yet known to be inside.
@@ -44,6 +44,11 @@ impl<'a> Segment<'a> {
     #[inline]
     pub fn of_known(framed: &'a [u8]) -> Self {
         Self(framed.as_chunks::<8>().0.get(1..).unwrap_or_default())
+    }
+
+    /// Of its words, without the head of the message.
+    pub fn of_words(words: &'a [u8]) -> Self {
+        Self(words.as_chunks::<8>().0)
     }
 
     pub fn len_words(self) -> usize {
@@ -90,17 +95,12 @@ impl<'a> Segment<'a> {
     fn struct_at(self, at: usize) -> Option<Struct<'a>> {
         let pointer = self.word(at)?;
         if pointer == 0 {
-            return Some(Struct { segment: self, at: 0, data_words: 0, pointers: 0 });
+            return Some(Struct { segment: self, at: 0, size: StructSize::default() });
         }
         let target = self.follow(at, pointer)?;
-        let (data_words, pointers) = struct_size(target.pointer);
-        self.words(target.at, usize::from(data_words) + usize::from(pointers))?;
-        (target.pointer & 3 == STRUCT).then_some(Struct {
-            segment: self,
-            at: u32::try_from(target.at).ok()?,
-            data_words,
-            pointers,
-        })
+        let size = StructSize::of(target.pointer);
+        self.words(target.at, size.words())?;
+        (target.pointer & 3 == STRUCT).then_some(Struct { segment: self, at: u32::try_from(target.at).ok()?, size })
     }
 
     /// The elements' first word, their number and their size, of a list of this kind; `None` inside: it is null.
@@ -140,9 +140,30 @@ fn target(at: usize, pointer: u64) -> usize {
     at.wrapping_add(1).wrapping_add_signed(offset as isize)
 }
 
-#[inline]
-fn struct_size(pointer: u64) -> (u16, u16) {
-    ((pointer >> 32) as u16, (pointer >> 48) as u16)
+/// How many words of data a struct has, and behind them pointers: as its pointer has them, 16 bits each.
+#[derive(Debug, Clone, Copy, Default)]
+struct StructSize(u32);
+
+impl StructSize {
+    #[inline]
+    fn of(pointer: u64) -> Self {
+        Self((pointer >> 32) as u32)
+    }
+
+    #[inline]
+    fn data_words(self) -> usize {
+        (self.0 & 0xffff) as usize
+    }
+
+    #[inline]
+    fn pointers(self) -> usize {
+        (self.0 >> 16) as usize
+    }
+
+    #[inline]
+    fn words(self) -> usize {
+        self.data_words() + self.pointers()
+    }
 }
 
 /// A struct inside its segment. Fields behind its end have their default, zero.
@@ -150,18 +171,22 @@ fn struct_size(pointer: u64) -> (u16, u16) {
 pub struct Struct<'a> {
     segment: Segment<'a>,
     at: u32,
-    data_words: u16,
-    pointers: u16,
+    size: StructSize,
 }
 
 impl<'a> Struct<'a> {
+    #[inline]
+    pub fn segment(&self) -> Segment<'a> {
+        self.segment
+    }
+
     pub fn size_words(&self) -> usize {
-        usize::from(self.data_words) + usize::from(self.pointers)
+        self.size.words()
     }
 
     #[inline]
     pub fn u64(&self, index: usize) -> u64 {
-        if index >= usize::from(self.data_words) {
+        if index >= self.size.data_words() {
             return 0;
         }
         self.segment.word(self.at as usize + index).unwrap_or_default()
@@ -190,7 +215,7 @@ impl<'a> Struct<'a> {
     /// The word of a pointer; `None`: it is behind the struct's end.
     #[inline]
     fn pointer(&self, index: usize) -> Option<usize> {
-        (index < usize::from(self.pointers)).then_some(self.at as usize + usize::from(self.data_words) + index)
+        (index < self.size.pointers()).then_some(self.at as usize + self.size.data_words() + index)
     }
 
     #[inline]
@@ -203,7 +228,7 @@ impl<'a> Struct<'a> {
     pub fn structure(&self, index: usize) -> Option<Struct<'a>> {
         match self.pointer(index) {
             Some(at) => self.segment.struct_at(at),
-            None => Some(Struct { segment: self.segment, at: 0, data_words: 0, pointers: 0 }),
+            None => Some(Struct { segment: self.segment, at: 0, size: StructSize::default() }),
         }
     }
 
@@ -214,6 +239,16 @@ impl<'a> Struct<'a> {
             Some(at) => Some(self.segment.bytes_at(at)?.unwrap_or_default()),
             None => Some(&[]),
         }
+    }
+
+    /// Where these bytes lie in the segment.
+    #[inline]
+    pub fn data_place(&self, index: usize) -> Option<BytesPlace> {
+        let Some(at) = self.pointer(index) else { return Some(BytesPlace::default()) };
+        let Some((first, len)) = self.segment.list_at(at, BYTES)? else { return Some(BytesPlace::default()) };
+        self.segment.words(first, len.div_ceil(8))?;
+        // A list has fewer than 2^29 elements.
+        Some(BytesPlace { first: u32::try_from(first).ok()?, len: u32::try_from(len).ok()? })
     }
 
     /// Empty where the pointer is null; not known to be UTF-8.
@@ -232,12 +267,12 @@ impl<'a> Struct<'a> {
         let Some((tag_at, words)) = self.segment.list_at(at, COMPOSITE)? else { return Some(empty) };
         let content = self.segment.words(tag_at, words.checked_add(1)?)?;
         let tag = u64::from_le_bytes(*content.first()?);
-        let (data_words, pointers) = struct_size(tag);
+        let size = StructSize::of(tag);
         let len = tag as u32 >> 2;
-        let needed = u64::from(len) * (u64::from(data_words) + u64::from(pointers));
+        let needed = u64::from(len) * size.words() as u64;
         (tag & 3 == STRUCT && needed <= words as u64).then_some(StructList {
             segment: self.segment,
-            place: ListPlace { first: u32::try_from(tag_at + 1).ok()?, len, data_words, pointers },
+            place: ListPlace { first: u32::try_from(tag_at + 1).ok()?, len, size },
         })
     }
 
@@ -264,12 +299,41 @@ impl<'a> Struct<'a> {
 pub struct ListPlace {
     first: u32,
     len: u32,
-    data_words: u16,
-    pointers: u16,
+    size: StructSize,
+}
+
+impl ListPlace {
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+/// Where bytes lie in their segment: to be kept without borrowing it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BytesPlace {
+    first: u32,
+    len: u32,
+}
+
+impl BytesPlace {
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// The byte at an index, of the segment that the place was asked of.
+    #[inline]
+    pub fn get(self, segment: Segment<'_>, index: usize) -> Option<u8> {
+        if index >= self.len as usize {
+            return None;
+        }
+        segment.0.as_flattened().get(self.first as usize * 8 + index).copied()
+    }
 }
 
 /// A list of structs.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct StructList<'a> {
     segment: Segment<'a>,
     place: ListPlace,
@@ -282,8 +346,17 @@ impl<'a> StructList<'a> {
         Self { segment, place }
     }
 
+    #[inline]
     pub fn place(&self) -> ListPlace {
         self.place
+    }
+
+    /// Elements `from..to` of it; none where it has not so many.
+    pub fn part(&self, from: u32, to: u32) -> Self {
+        let Some(first) = self.get(from).filter(|_| from <= to && to <= self.len()) else {
+            return Self { segment: self.segment, place: ListPlace::default() };
+        };
+        Self { segment: self.segment, place: ListPlace { first: first.at, len: to - from, ..self.place } }
     }
 
     #[inline]
@@ -291,24 +364,25 @@ impl<'a> StructList<'a> {
         self.place.len
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.place.len == 0
     }
 
     /// What one element takes.
     pub fn element_words(&self) -> usize {
-        usize::from(self.place.data_words) + usize::from(self.place.pointers)
+        self.place.size.words()
     }
 
     #[inline]
     pub fn get(&self, index: u32) -> Option<Struct<'a>> {
-        let ListPlace { first, len, data_words, pointers } = self.place;
+        let ListPlace { first, len, size } = self.place;
         if index >= len {
             return None;
         }
         // The list lies in the segment, whose words are counted in a u32.
-        let at = first.checked_add(index.checked_mul(u32::from(data_words) + u32::from(pointers))?)?;
-        Some(Struct { segment: self.segment, at, data_words, pointers })
+        let at = first.checked_add(index.checked_mul(size.words() as u32)?)?;
+        Some(Struct { segment: self.segment, at, size })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Struct<'a>> + use<'a> {

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 
-use millstream_codec::millstream_capnp::{change, server_message};
 use millstream_codec::mysql::checksum::Checksum;
 use millstream_codec::mysql::event::{Event, EventData, EventType, FormatDescription};
 use millstream_codec::mysql::file::BinlogFileReader;
@@ -16,10 +15,11 @@ use millstream_codec::mysql::value::buffer::TextBuffer;
 use millstream_codec::wire::batch::{BatchBuilder, FragmentEnd, FragmentHead, RowsHead};
 use millstream_codec::wire::encode::{EncodeError, EncodedRows, RowProgram, RowsEncoder};
 use millstream_codec::wire::encoded::Op;
-use millstream_codec::wire::frame::MessageFramer;
 use millstream_codec::wire::layout::Layout;
 use millstream_codec::wire::read::{RowReader, RowsReader, Value};
 use millstream_codec::wire::temporal::{format_date, format_datetime, format_time, format_timestamp};
+use millstream_codec::wire::view;
+use millstream_codec::wire::words::Segment;
 
 /// One row: its table, what happened, and the texts of its images by column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,16 +126,11 @@ pub fn read_back(
         truncate_to: None,
     });
     let bytes = builder.seal(1);
-    let mut framer = MessageFramer::new(bytes.len(), bytes.len());
-    assert_eq!(framer.push(&bytes), bytes.len());
-    let message = framer.message().unwrap().unwrap();
-    let Ok(server_message::Batch(batch)) = message.root::<server_message::Reader<'_>>().unwrap().which() else {
-        panic!("not a batch")
-    };
+    let (_, fragments) = Segment::of_message(&bytes).and_then(view::batch).unwrap();
     let mut found = Vec::new();
-    for change in batch.unwrap().get_fragments().unwrap().get(0).get_changes().unwrap() {
-        let Ok(change::Rows(rows)) = change.which() else { panic!("not rows") };
-        let rows = RowsReader::new(rows.unwrap(), layout).unwrap();
+    for change in view::Fragment(fragments.get(0).unwrap()).changes().unwrap().iter() {
+        let Some(view::Change::Rows(rows)) = view::Change::read(change) else { panic!("not rows") };
+        let rows = RowsReader::new(rows, layout).unwrap();
         for row in 0..rows.len() {
             found.push(Row {
                 table: format!("{}.{}", layout.database, layout.table),

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use millstream_codec::millstream_capnp::{batch, change, server_message};
+use millstream_codec::millstream_capnp::server_message;
 use millstream_codec::wire::encoded::Op;
 use millstream_codec::wire::frame::MessageFramer;
 use millstream_codec::wire::layout::Layout;
@@ -16,6 +16,8 @@ use millstream_codec::wire::messages::{
 };
 use millstream_codec::wire::position::Position;
 use millstream_codec::wire::read::RowsReader;
+use millstream_codec::wire::view;
+use millstream_codec::wire::words::Segment;
 
 use super::millstream::DESTINATION;
 use crate::load::delivery::{Change, Delivery, row_object};
@@ -228,8 +230,9 @@ impl RawClient {
         while let Some(message) = framer.message()? {
             let bytes = message.len_bytes() as u64;
             let root = message.root::<server_message::Reader<'_>>()?;
-            if let server_message::Which::Batch(batch) = root.which()? {
-                let transactions = read_batch(batch?, layouts, open)?;
+            if let server_message::Which::Batch(_) = root.which()? {
+                let segment = message.segment().context("a batch of several segments")?;
+                let transactions = read_batch(segment, layouts, open)?;
                 self.batches += 1;
                 self.bytes += bytes;
                 return Ok(Some(Received::Transactions(transactions)));
@@ -255,39 +258,38 @@ pub struct Subscribed {
 }
 
 fn read_batch(
-    batch: batch::Reader<'_>,
+    segment: Segment<'_>,
     layouts: &HashMap<u32, Layout>,
     open: &mut HashMap<u64, Vec<(u32, Change)>>,
 ) -> anyhow::Result<Vec<Delivery>> {
+    const DAMAGED: &str = "a batch is damaged";
     let mut complete = Vec::new();
-    for fragment in batch.get_fragments()?.iter() {
-        let sequence = fragment.get_sequence();
-        ensure!(
-            fragment.get_begin() != open.contains_key(&sequence),
-            "{sequence}: begin does not fit what came before"
-        );
+    let (epoch, fragments) = view::batch(segment).context(DAMAGED)?;
+    for fragment in fragments.iter().map(view::Fragment) {
+        let sequence = fragment.sequence();
+        ensure!(fragment.begin() != open.contains_key(&sequence), "{sequence}: begin does not fit what came before");
         let changes = open.entry(sequence).or_default();
-        let truncate_to = fragment.get_truncate_to();
-        changes.retain(|(event, _)| *event < truncate_to);
-        for change in fragment.get_changes()?.iter() {
-            if let change::Which::Rows(rows) = change.which()? {
-                let rows = rows?;
-                let layout = layouts.get(&rows.get_layout()).context("rows before their layout")?;
+        if let Some(truncate_to) = fragment.truncate_to() {
+            changes.retain(|(event, _)| *event < truncate_to);
+        }
+        for change in fragment.changes().context(DAMAGED)?.iter() {
+            if let view::Change::Rows(rows) = view::Change::read(change).context(DAMAGED)? {
+                let layout = layouts.get(&rows.layout()).context("rows before their layout")?;
                 read_rows(&RowsReader::new(rows, layout)?, changes)?;
             }
         }
-        if fragment.get_abort() {
+        if fragment.abort() {
             open.remove(&sequence);
-        } else if fragment.get_commit() {
+        } else if fragment.commit() {
             let changes = open.remove(&sequence).unwrap_or_default();
-            let gtid = fragment.get_gtid()?.to_string()?;
-            let position = fragment.get_position()?;
+            let gtid = std::str::from_utf8(fragment.gtid().context(DAMAGED)?)?;
+            let position = fragment.position().context(DAMAGED)?;
             let id = match gtid.is_empty() {
-                true => format!("{}:{}", position.get_file()?.to_str()?, position.get_offset()),
-                false => gtid,
+                true => format!("{}:{}", std::str::from_utf8(position.file)?, position.offset),
+                false => gtid.to_owned(),
             };
             let changes = changes.into_iter().map(|(_, change)| change).collect();
-            complete.push(Delivery { epoch: batch.get_epoch(), sequence, id, changes });
+            complete.push(Delivery { epoch, sequence, id, changes });
         }
     }
     Ok(complete)

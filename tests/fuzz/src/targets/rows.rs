@@ -9,7 +9,6 @@
 
 use std::collections::HashMap;
 
-use millstream_codec::millstream_capnp::{change, server_message};
 use millstream_codec::mysql::rows::RowsEvent;
 use millstream_codec::mysql::schema::{ColumnFormat, ColumnSchema, ColumnType, TableSchema};
 use millstream_codec::mysql::server::ServerKind;
@@ -22,6 +21,8 @@ use millstream_codec::wire::json::{LineContext, write_row_line};
 use millstream_codec::wire::layout::Layout;
 use millstream_codec::wire::messages::{ServerMessage, encode_layout};
 use millstream_codec::wire::read::RowsReader;
+use millstream_codec::wire::view;
+use millstream_codec::wire::words::Segment;
 use millstream_core::engine::table::TableVersion;
 use millstream_core::position::Position;
 use millstream_core::tables::Tables;
@@ -213,18 +214,14 @@ fn read_back(version: &TableVersion, pieces: &[EncodedRows], slab: &[u8]) -> (Ve
         truncate_to: None,
     });
     let bytes = builder.seal(1);
-    let mut framer = MessageFramer::new(bytes.len(), bytes.len());
-    assert_eq!(framer.push(&bytes), bytes.len());
-    let message = framer.message().expect("a sound header").expect("a whole message");
-    let root: server_message::Reader<'_> = message.root().expect("a root");
-    let Ok(server_message::Batch(batch)) = root.which() else { panic!("not a batch") };
-    let fragments = batch.and_then(|batch| batch.get_fragments()).expect("fragments");
+    let (_, fragments) = Segment::of_message(&bytes).and_then(view::batch).expect("a batch");
+    let fragment = fragments.get(0).map(view::Fragment).expect("a fragment");
     let context = LineContext { gtid: "", file: "f", sequence: 1, commit_time_us: 0 };
     let (mut found, mut cells) = (Vec::new(), Vec::new());
     let mut line = Vec::new();
-    for change in fragments.get(0).get_changes().expect("changes") {
-        let Ok(change::Rows(rows)) = change.which() else { panic!("not rows") };
-        let rows = RowsReader::new(rows.expect("rows"), layout).expect("rows of this layout");
+    for change in fragment.changes().expect("changes").iter() {
+        let Some(view::Change::Rows(rows)) = view::Change::read(change) else { panic!("not rows") };
+        let rows = RowsReader::new(rows, layout).expect("rows of this layout");
         for row in 0..rows.len() {
             let mut text = format!("{:?}", rows.op());
             let images = || [rows.before(row), rows.after(row)].into_iter().flatten();

@@ -4,12 +4,12 @@
 //! u8 mode: bit 0 from a server, bit 1 the bytes are one segment without its header   u8 length of the pieces
 //! rest: the stream
 //! ```
-//! Holds: what is decoded is encoded and decoded alike; a row of a batch is a value or an error, whatever the bytes, by
-//! either reader, and the same value where both have one; memory follows what has come.
+//! Holds: what is decoded is encoded and decoded alike; a row of a batch is a value or an error, whatever the bytes, and
+//! a value is what the crate's readers see there; memory follows what has come.
 
 use std::sync::LazyLock;
 
-use millstream_codec::millstream_capnp::{batch, change, client_message, server_message};
+use millstream_codec::millstream_capnp::{change, client_message, server_message};
 use millstream_codec::mysql::schema::{ColumnSchema, ColumnType, TableSchema};
 use millstream_codec::mysql::table_map::ColumnTypeCode as T;
 use millstream_codec::wire::frame::{Message, MessageFramer};
@@ -23,6 +23,9 @@ use millstream_core::position::Position;
 use millstream_core::tables::Tables;
 
 use crate::input::Input;
+
+#[path = "../../../../codec/tests/by_crate/mod.rs"]
+mod by_crate;
 
 const FROM_SERVER: u8 = 1;
 const UNFRAMED: u8 = 2;
@@ -77,8 +80,10 @@ fn from_client(message: &Message<'_>) {
 
 fn from_server(message: &Message<'_>) {
     let Ok(root) = message.root::<server_message::Reader<'_>>() else { return };
-    if let Ok(server_message::Which::Batch(Ok(batch))) = root.which() {
-        rows(batch);
+    if let Ok(server_message::Which::Batch(_)) = root.which() {
+        if let Some((_, fragments)) = message.segment().and_then(view::batch) {
+            rows(fragments);
+        }
         return;
     }
     let Ok(Some(decoded)) = ServerMessage::decode(root) else { return };
@@ -137,17 +142,16 @@ static LAYOUT: LazyLock<Layout> = LazyLock::new(|| {
     (*version.layout).clone()
 });
 
-fn rows(batch: batch::Reader<'_>) {
-    let Ok(fragments) = batch.get_fragments() else { return };
+fn rows(fragments: StructList<'_>) {
     let context = LineContext { gtid: "", file: "f", sequence: 1, commit_time_us: 0 };
     let mut line = Vec::new();
-    for fragment in fragments.iter().take(ROWS_MAX as usize) {
-        let Ok(changes) = fragment.get_changes() else { continue };
+    for fragment in fragments.iter().map(view::Fragment).take(ROWS_MAX as usize) {
+        let Some(changes) = fragment.changes() else { continue };
         for change in changes.iter().take(ROWS_MAX as usize) {
-            let Ok(change::Rows(Ok(reader))) = change.which() else { continue };
+            let Some(view::Change::Rows(rows)) = view::Change::read(change) else { continue };
             // Any layout number will do.
-            let layout = Layout { id: reader.get_layout(), ..LAYOUT.clone() };
-            let Ok(rows) = RowsReader::new(reader, &layout) else { continue };
+            let layout = Layout { id: rows.layout(), ..LAYOUT.clone() };
+            let Ok(rows) = RowsReader::new(rows, &layout) else { continue };
             for row in 0..rows.len().min(ROWS_MAX) {
                 for image in [rows.before(row), rows.after(row)].into_iter().flatten() {
                     for (index, (_, value)) in image.values().enumerate() {
@@ -179,19 +183,9 @@ fn by_words(framed: &[u8], fragments: StructList<'_>) {
         for (words, crates) in changes.iter().zip(by_crate).take(ROWS_MAX as usize) {
             let Some(view::Change::Rows(words)) = view::Change::read(words) else { continue };
             let layout = Layout { id: words.layout(), ..LAYOUT.clone() };
-            let Ok(words) = RowsReader::of_words(words, &layout) else { continue };
+            let Ok(words) = RowsReader::new(words, &layout) else { continue };
             let Ok(change::Rows(Ok(crates))) = crates.which() else { panic!("no rows") };
-            let crates = RowsReader::new(crates, &layout).expect("rows");
-            for row in 0..words.len().min(ROWS_MAX) {
-                let images = [(words.before(row), crates.before(row)), (words.after(row), crates.after(row))];
-                for (words, crates) in images {
-                    let (Some(words), Some(crates)) = (words, crates) else { continue };
-                    for ((_, words), (_, crates)) in words.values().zip(crates.values()) {
-                        let Ok(words) = words else { continue };
-                        assert_eq!(format!("{words:?}"), format!("{:?}", crates.expect("a value")));
-                    }
-                }
-            }
+            by_crate::says_the_same(&words, crates, ROWS_MAX);
         }
     }
 }
