@@ -78,10 +78,10 @@ pub const SLABS_KEPT_MAX: usize = 4;
 pub const SLAB_BYTES_KEPT_MAX: usize = 4 << 20;
 /// Sealed batches share allocations of this size.
 pub const BATCH_CHUNK_BYTES: usize = 256 << 10;
-/// Of these, what one core keeps of a destination to be used again once its messages are sent, and the largest: 4 MiB
-/// where messages are as usual, 32 MiB where they were large.
+/// Of these, what one core keeps of a destination to be used again once its messages are sent, and the largest: a message
+/// with the room that it takes at its end. 8 MiB at most.
 pub const BATCH_CHUNKS_KEPT_MAX: usize = 16;
-pub const BATCH_CHUNK_BYTES_KEPT_MAX: usize = 2 << 20;
+pub const BATCH_CHUNK_BYTES_KEPT_MAX: usize = 512 << 10;
 /// Default of `batch_bytes_target`: a batch is sent when it has this size, or when no further input is at hand.
 pub const BATCH_BYTES_TARGET_DEFAULT: usize = 128 << 10;
 /// Default of `view_log_bytes_max`, of one worker core and destination: what clients may lag behind in memory before
