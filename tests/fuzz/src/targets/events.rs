@@ -43,13 +43,13 @@ pub fn target(data: &[u8]) {
     let event = Event::parse(&bytes, Checksum::None).expect("size and checksum are right");
     assert_eq!(event.body, body);
     let Ok(ours) = EventData::parse(&event, kind) else { return };
-    check(&event, &ours, body, kind);
+    check(&ours, body, kind);
     if kind == ServerKind::Mysql {
         compare_with_peer(&ours, &bytes);
     }
 }
 
-fn check(event: &Event<'_>, ours: &EventData<'_>, body: &[u8], kind: ServerKind) {
+fn check(ours: &EventData<'_>, body: &[u8], kind: ServerKind) {
     match ours {
         EventData::TableMap(map) => {
             assert_eq!(map.kind, kind);
