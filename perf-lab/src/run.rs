@@ -22,7 +22,7 @@ use crate::source::{Place, Source};
 /// The replayer's core. Subjects that can be told so keep off it where there is another.
 pub const REPLAY_CORE: usize = 0;
 /// Of the streaming experiments: a client that falls off the log would be served by a reader of its own, and the server
-/// behind the replayer does not have what the replayer sent.
+/// behind the replayer does not have what the replayer sent. Who measures memory says otherwise.
 const LOG_FOR_ALL: Setting = ("view_log_bytes_max", "\"4 GiB\"");
 const SETTLE: Duration = Duration::from_millis(300);
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -152,7 +152,7 @@ pub fn run(subject: &Subject, studio: &Studio, recording: &Recording, plan: &Pla
             (vec![process.pid()], process, None)
         }
         Subject::Millstream { engine, .. } => {
-            let daemon = start_millstreamd(source.address(), &[*engine, &[LOG_FOR_ALL]].concat())?;
+            let daemon = start_millstreamd(source.address(), &with_log_for_all(engine))?;
             let mut command = Process::own_command(plan.sink_core)?;
             command.args(["subject", "sink"]);
             stream_command(&mut command, daemon.listen, source.place(), plan, Some(&stamps));
@@ -248,6 +248,11 @@ pub fn check(subject: &Subject, studio: &Studio, recording: &Recording, report: 
         subject.label()
     ));
     Ok(())
+}
+
+fn with_log_for_all(engine: &[Setting]) -> Vec<Setting> {
+    let is_set = engine.iter().any(|(key, _)| *key == LOG_FOR_ALL.0);
+    engine.iter().copied().chain((!is_set).then_some(LOG_FOR_ALL)).collect()
 }
 
 pub fn start_millstreamd(source: SocketAddr, engine: &[Setting]) -> anyhow::Result<Millstreamd> {

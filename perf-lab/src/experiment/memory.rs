@@ -17,6 +17,8 @@ use crate::workload::workload;
 
 const OURS: &str = "millstreamd";
 const ENGINE: [Setting; 3] = [("worker_cores", "[1]"), ("connections_max", "2048"), ("hold_bytes_max", "\"64 MiB\"")];
+/// As it is where nobody says otherwise.
+const DEFAULT_LOG: Setting = ("view_log_bytes_max", "\"64 MiB\"");
 /// Nobody lets it go.
 const NEVER: Pace = Pace::PerSecond(1.0);
 const MIB: f64 = (1 << 20) as f64;
@@ -44,7 +46,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
         collector.add(OURS, "a stopped client", "MiB", stopped);
         let many = ours(&studio, &bulk, subscriptions, false)?;
         collector.add(OURS, &format!("{subscriptions} idle clients"), "MiB", many);
-        let subject = Subject::millstream(OURS, &[("worker_cores", "[1]")]);
+        let subject = Subject::millstream(OURS, &[("worker_cores", "[1]"), DEFAULT_LOG]);
         let plan = Plan { server_only: true, ..Plan::of(&huge, Pace::Full) };
         let usage = measure(&subject, &studio, &huge, &plan)?.usage;
         collector.add(OURS, "a huge transaction", "MiB", usage.resident_bytes_max() as f64 / MIB);
