@@ -34,7 +34,8 @@ impl SpentChunks {
 
     /// Keeps a chunk, whose own content is forgotten; `bytes` is what it was made for.
     pub fn give_back(&mut self, mut chunk: BytesMut, bytes: usize) {
-        if bytes > self.bytes_max || self.count_max == 0 {
+        // One that never had memory would only take a place.
+        if bytes == 0 || bytes > self.bytes_max {
             return;
         }
         chunk.clear();

@@ -20,7 +20,6 @@ use millstream_core::engine::hub::{CatchUpStep, HubLimits};
 use millstream_core::engine::interest::InterestSet;
 use millstream_core::engine::shard::ShardOutput;
 use millstream_core::engine::shared::Destination;
-use millstream_core::engine::slab::Slab;
 use millstream_core::filter::Filter;
 use millstream_core::limits::LIVE_FIRST_SEQUENCE;
 use millstream_core::position::{FilePosition, Position};
@@ -147,14 +146,7 @@ impl History {
             received_us: 1,
             source_time_us: 1,
         };
-        ShardOutput {
-            batch: Arc::new(batch),
-            slab: Slab::default(),
-            plans: Vec::new(),
-            pieces: Vec::new(),
-            failures: Vec::new(),
-            rows: 0,
-        }
+        ShardOutput::empty(batch)
     }
 }
 

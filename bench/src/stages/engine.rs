@@ -12,7 +12,6 @@ use millstream_core::engine::interest::{InterestSet, ViewId, ViewInterest};
 use millstream_core::engine::ring::{RingReceiver, RingSender, ring};
 use millstream_core::engine::shard::{Shard, ShardOutput};
 use millstream_core::engine::shared::Destination;
-use millstream_core::engine::slab::Slab;
 use millstream_core::engine::subscription::Subscription;
 use millstream_core::engine::table::TableVersion;
 use millstream_core::filter::{ColumnSpec, Filter, FilterSpec};
@@ -268,14 +267,7 @@ pub(super) fn nothing(interest: Arc<InterestSet>) -> ShardOutput {
         received_us: 1,
         source_time_us: 1,
     };
-    ShardOutput {
-        batch: Arc::new(batch),
-        slab: Slab::default(),
-        plans: Vec::new(),
-        pieces: Vec::new(),
-        failures: Vec::new(),
-        rows: 0,
-    }
+    ShardOutput::empty(batch)
 }
 
 const LIMITS: HubLimits = HubLimits {

@@ -89,6 +89,18 @@ const UNPLANNED: u32 = u32::MAX;
 const PIECES_READY_MAX: usize = 8 << 10;
 
 impl ShardOutput {
+    /// Of a batch without rows.
+    pub fn empty(batch: SourceBatch) -> Self {
+        ShardOutput {
+            batch: Arc::new(batch),
+            slab: Slab::default(),
+            plans: Vec::new(),
+            pieces: Vec::new(),
+            failures: Vec::new(),
+            rows: 0,
+        }
+    }
+
     /// The table version that a piece's rows are of, as its projection has it.
     pub fn version(&self, piece: &Piece) -> Option<&Arc<TableVersion>> {
         self.plans.get(piece.plan as usize)?.versions.get(piece.projection as usize)
